@@ -1,0 +1,253 @@
+"""Train and score the 2048-d embedder under every protocol of this folder's README; write ``results.json``.
+
+    python experiments/embedder_2048/run.py locomo synthetic beam ablation --seeds 5
+
+Each fit leaves its rankings in ``--work``, so a run that was stopped goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from memshadow.cli._measure import head_systems
+from memshadow.config import build, load
+from memshadow.data.partition import hold_out, leave_one_out
+from memshadow.memory.evaluation import Ranking, Scored, score
+from memshadow.memory.retrieval import baselines
+from memshadow.models.base import Embedder
+from memshadow.models.cached import CachedEmbedder
+from memshadow.models.metrics import estimate
+from memshadow.training.origin import commit
+from memshadow.training.run import train
+from memshadow.training.tracker import NullTracker
+from memshadow.types import Conversation
+
+HERE = Path(__file__).parent
+METRICS = ("ndcg@10", "recall@10", "er@512", "session_hit@1", "mrr")
+K1, B = 0.9, 0.4
+ABLATIONS = {
+    "": [],
+    "no-neighbours": ["learner.before=0", "learner.after=0", "learner.context_chars=0"],
+    "no-turn-after": ["learner.after=0"],
+    "no-joint-view": ["learner.context_chars=0"],
+    "one-hash": ["learner.copies=1"],
+    "no-dropout": ["learner.keep=1.0"],
+    "dropout-30": ["learner.keep=0.7"],
+    "pulled": ["learner.pull=0.001"],
+    "untrained": ["learner.max_epochs=1", "learner.lr=0.0", "learner.scalar_lr=0.0"],
+}
+
+
+class Bench:
+    """One encoder with its cache, and a folder for what was ranked."""
+
+    def __init__(self, work: Path, cache: Path) -> None:
+        self.work, self.cache = work, cache
+        config = load("train", [])
+        self.encoder: Embedder = CachedEmbedder(encoder=build(config.embedder), folder=str(cache))
+
+    def scored(
+        self,
+        label: str,
+        training: Sequence[Conversation],
+        test: Sequence[Conversation],
+        seed: int,
+        overrides: list[str],
+    ) -> list[Scored]:
+        """Fit on ``training`` (a fifth of it watches) and score ``test`` at every width; rankings are kept."""
+        kept = self.work / "rankings" / f"{label}.json"
+        if not kept.is_file():
+            split = hold_out([c.id for c in training], share=0.2, seed=seed)
+            config = load("train", ["learner=head", *overrides])
+            result = train(
+                build(config.learner),
+                [c for c in training if c.id in set(split.training)],
+                [c for c in training if c.id in set(split.held_out)],
+                folder=self.work / "fits" / label,
+                cache=self.cache,
+                seed=seed,
+                options=build(config.trainer),
+                tracker=NullTracker(),
+            )
+            systems = head_systems(result.model, self.encoder, k1=K1, b=B)
+            _keep(kept, score(systems, test))
+            print(f"{label}: {result.seconds:.0f} s", file=sys.stderr, flush=True)
+        return _kept(kept, test)
+
+    def baselines(self, name: str, test: Sequence[Conversation]) -> list[Scored]:
+        """Score what needs no training."""
+        kept = self.work / "rankings" / f"baselines-{name}.json"
+        if not kept.is_file():
+            _keep(kept, score(baselines(self.encoder, dim=2048, k1=K1, b=B, seed=0), test))
+        return _kept(kept, test)
+
+
+def _keep(file: Path, scored: Iterable[Scored]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = {s.system: [[r.question.id, list(r.memory_ids[:50]), dict(r.figures)] for r in s.rankings] for s in scored}
+    file.write_text(json.dumps(rows))
+
+
+def _kept(file: Path, test: Iterable[Conversation]) -> list[Scored]:
+    asked = {q.id: q for c in test for q in c.questions}
+    rows = json.loads(file.read_text())
+    return [
+        Scored(system, tuple(Ranking(asked[i], tuple(ids), figures) for i, ids, figures in rankings))
+        for system, rankings in rows.items()
+    ]
+
+
+def _joined(parts: Sequence[list[Scored]]) -> list[Scored]:
+    """Put the held-out folds of one seed together."""
+    return [
+        replace(systems[0], rankings=tuple(r for one in systems for r in one.rankings))
+        for systems in zip(*parts, strict=True)
+    ]
+
+
+def _rows(seeds: Sequence[list[Scored]], data: str, protocol: str, command: str) -> list[dict[str, object]]:
+    """Return a row a system and metric: mean over questions of the mean over seeds, interval over conversations."""
+    rows: list[dict[str, object]] = []
+    for systems in zip(*seeds, strict=True):
+        for metric in METRICS:
+            e = estimate(np.mean([one.values(metric) for one in systems], axis=0), systems[0].groups)
+            spread = [float(one.values(metric).mean()) for one in systems]
+            rows.append(
+                {
+                    "system": systems[0].system,
+                    "data": data,
+                    "protocol": protocol,
+                    "metric": metric,
+                    "mean": round(e.mean, 5),
+                    "ci95": [round(e.low, 5), round(e.high, 5)],
+                    "seeds": len(systems),
+                    "by_seed": [round(value, 5) for value in spread],
+                    "n": e.n,
+                    "command": command,
+                    "commit": commit(),
+                }
+            )
+    return rows
+
+
+def _gain_rows(rows: list[dict[str, object]], seeds: Sequence[list[Scored]], others: list[Scored]) -> None:
+    """Add the paired gain of the full vector over each other system."""
+    mine = [next(s for s in systems if s.system == "projected-2048") for systems in seeds]
+    values = np.mean([one.values("ndcg@10") for one in mine], axis=0)
+    rivals = {s.system: s.values("ndcg@10") for s in others}
+    for place, first in enumerate(seeds[0]):
+        if first.system != "projected-2048":
+            rivals[first.system] = np.mean([systems[place].values("ndcg@10") for systems in seeds], axis=0)
+    for system, theirs in rivals.items():
+        e = estimate(values - theirs, mine[0].groups)
+        rows.append(
+            rows[0]
+            | {
+                "system": "projected-2048",
+                "versus": system,
+                "metric": "gain ndcg@10",
+                "mean": round(e.mean, 5),
+                "ci95": [round(e.low, 5), round(e.high, 5)],
+                "seeds": len(seeds),
+                "by_seed": [],
+                "n": e.n,
+            }
+        )
+
+
+def held_out_conversations(bench: Bench, seeds: int, overrides: list[str], tag: str = "") -> list[list[Scored]]:
+    """LoCoMo, each conversation scored by a model that never saw it."""
+    corpus = _corpus("locomo")
+    found = []
+    for seed in range(seeds):
+        parts = []
+        for i, split in enumerate(leave_one_out([c.id for c in corpus])):
+            rest, test = ([c for c in corpus if c.id in set(ids)] for ids in (split.training, split.held_out))
+            parts.append(bench.scored(f"locomo{tag}-s{seed}-f{i}", rest, test, seed, overrides))
+        found.append(_joined(parts))
+    return found
+
+
+def transfer(bench: Bench, source: str, target: str, seeds: int, overrides: list[str]) -> list[list[Scored]]:
+    """Train on one corpus, score another: no line of the target is seen."""
+    train_on, test = _corpus(source), _corpus(target)
+    return [bench.scored(f"{source}-{target}-s{s}", train_on, test, s, overrides) for s in range(seeds)]
+
+
+def _corpus(name: str) -> list[Conversation]:
+    config = load("train", [f"data={name}", *(["data.memories=20000"] if name == "synthetic" else [])])
+    return list(build(config.data).conversations())
+
+
+def main() -> None:
+    """Run the protocols that are named and merge their rows into results.json."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("protocols", nargs="+", choices=["locomo", "synthetic", "beam", "ablation"])
+    ask.add_argument("--seeds", type=int, default=5)
+    ask.add_argument("--work", type=Path, default=Path("runs/embedder_2048"))
+    ask.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    given = ask.parse_args()
+    bench = Bench(given.work, given.cache)
+    for protocol in given.protocols:
+        command = f"python experiments/embedder_2048/run.py {protocol} --seeds {given.seeds}"
+        _merge(PROTOCOLS[protocol](bench, given.seeds, command))
+
+
+def _locomo(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:
+    found, others = held_out_conversations(bench, seeds, []), bench.baselines("locomo", _corpus("locomo"))
+    rows = _rows([others], "locomo", "none", command)
+    mine = _rows(found, "locomo", "leave-one-conversation-out", command)
+    _gain_rows(mine, found, others)
+    return rows + mine
+
+
+def _synthetic(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:
+    return _transferred(bench, "synthetic", "locomo", seeds, command)
+
+
+def _beam(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:
+    rows = _transferred(bench, "beam500k_user", "locomo", seeds, command)
+    return rows + _transferred(bench, "beam500k_user", "beam100k", seeds, command)
+
+
+def _transferred(bench: Bench, source: str, target: str, seeds: int, command: str) -> list[dict[str, object]]:
+    found, others = transfer(bench, source, target, seeds, []), bench.baselines(target, _corpus(target))
+    rows = _rows(found, target, f"trained on {source}", command)
+    _gain_rows(rows, found, others)
+    return _rows([others], target, "none", command) + rows
+
+
+def _ablation(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:
+    rows = []
+    for name, overrides in ABLATIONS.items():
+        found = held_out_conversations(bench, 1, overrides, f"-{name}" if name else "")
+        rows += _rows(found, "locomo", f"ablation: {name or 'none'}", command)
+    return rows
+
+
+PROTOCOLS: dict[str, Callable[[Bench, int, str], list[dict[str, object]]]] = {
+    "locomo": _locomo,
+    "synthetic": _synthetic,
+    "beam": _beam,
+    "ablation": _ablation,
+}
+
+
+def _merge(rows: list[dict[str, object]]) -> None:
+    """Put the rows into results.json in place of older ones of the same system, data, protocol and metric."""
+    file = HERE / "results.json"
+    before = json.loads(file.read_text()) if file.is_file() else []
+    key = lambda row: (row["system"], row.get("versus", ""), row["data"], row["protocol"], row["metric"])  # noqa: E731
+    merged = {key(row): row for row in before} | {key(row): row for row in rows}
+    file.write_text(json.dumps(list(merged.values()), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

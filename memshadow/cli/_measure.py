@@ -1,0 +1,125 @@
+"""What ``train`` and ``evaluate`` share: which systems stand in the table, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memshadow.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from memshadow.memory.evaluation import Scored
+    from memshadow.memory.retrieval import Retriever
+    from memshadow.models.base import Embedder
+    from memshadow.models.metrics import Estimate
+
+
+def embedder_of(model: Path, encoder: Embedder, *, dim: int | None = None) -> Embedder:
+    """Return the embedder in a model folder; a head is put on ``encoder``, at its trained width or at ``dim``."""
+    from memshadow.models.checkpoint import read_model
+    from memshadow.models.projected import KIND, ProjectedEmbedder
+
+    stored = read_model(model)
+    if stored.kind == KIND:
+        width = encoder.dim + int(stored.settings["views"]["width"])
+        return ProjectedEmbedder(encoder=encoder, model=str(model), dim=dim or width, views={})
+    if stored.kind != "transformer":
+        raise CheckpointError(f"{model} holds a {stored.kind!r} model; needed: {KIND!r} or 'transformer'")
+    from memshadow.models.transformer import TransformerEmbedder
+
+    return TransformerEmbedder(
+        model=str(model),
+        runtime="auto",
+        device="auto",
+        batch_tokens=1024,
+        max_tokens=256,
+        context_turns=0,
+        threads=0,
+    )
+
+
+def widths(model: Path, encoder: Embedder) -> list[int]:
+    """Return the widths that a trained head folds to, widest first; none for another model."""
+    from memshadow.models.checkpoint import read_model
+    from memshadow.models.projected import KIND
+
+    stored = read_model(model)
+    if stored.kind != KIND:
+        return []
+    lexical = int(stored.settings["views"]["width"])
+    return [encoder.dim + lexical // n for n in (1, 2, 4, 8) if lexical % n == 0] + [encoder.dim]
+
+
+def head_systems(model: Path, encoder: Embedder, *, k1: float, b: float) -> list[Retriever]:
+    """Return a trained head at each width, and its dense block fused with BM25 as two indexes."""
+    from memshadow.memory.retrieval import FusionRetriever, LexicalRetriever, VectorRetriever
+
+    found: list[Retriever] = []
+    for dim in widths(model, encoder):
+        embedder = embedder_of(model, encoder, dim=dim)
+        found.append(VectorRetriever(name=embedder.name, embedder=embedder))
+    if found:
+        parts = [LexicalRetriever(name="bm25", k1=k1, b=b), found[-1]]
+        found += [FusionRetriever(name=f"fusion-head-{m}", method=m, parts=parts) for m in ("rrf", "minmax")]
+    return found
+
+
+def table(scored: Sequence[Scored], *, subject: str, title: str) -> Table:
+    """Return the comparison in points (hundredths): 95 % intervals, and ``subject``'s paired gain over each other."""
+    from rich import box
+    from rich.table import Table
+
+    from memshadow.memory.evaluation import SHOWN
+
+    mine = next(one for one in scored if one.system == subject)
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    grid.add_column("system", no_wrap=True)
+    for heading in ("nDCG@10", "95 %", "R@10", "er@512", "sess@1", "gain", "95 %"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for one in sorted(scored, key=lambda s: s.estimate(SHOWN[0]).mean):
+        first, *others = (one.estimate(metric) for metric in SHOWN)
+        gain = ("", "") if one is mine else _parts(mine.gain_over(one, SHOWN[0]), "+")
+        figures = [*_parts(first), *(_parts(e)[0] for e in others), *gain]
+        grid.add_row(one.system, *figures, style="bold green" if one is mine else None)
+    return grid
+
+
+def _parts(e: Estimate, sign: str = "") -> tuple[str, str]:
+    """Return mean and interval in points."""
+    return f"{100 * e.mean:{sign}.1f}", f"{100 * e.low:{sign}.1f} .. {100 * e.high:{sign}.1f}"
+
+
+def gains(mine: Scored, other: Scored) -> list[dict[str, Any]]:
+    """Return what ``mine`` gains over ``other`` in each category of question, with intervals."""
+    from memshadow.models.metrics import estimate
+
+    found = []
+    difference = mine.values("ndcg@10") - other.values("ndcg@10")
+    categories = [ranking.question.category for ranking in mine.rankings]
+    for category in sorted(set(categories)):
+        here = [i for i, name in enumerate(categories) if name == category]
+        e = estimate(difference[here], [mine.groups[i] for i in here])
+        found.append({"category": category, "questions": e.n, "gain": e.mean, "low": e.low, "high": e.high})
+    return found
+
+
+def forgetting(embedders: Mapping[str, Embedder]) -> list[dict[str, Any]]:
+    """Return SciFact and STS-B figures of each embedder; sets that are not here are left out."""
+    from memshadow.data.corpora.scifact import ScifactCorpus
+    from memshadow.data.corpora.stsb import StsbCorpus
+    from memshadow.data.home import data_home
+    from memshadow.memory.forgetting import retrieval, similarity
+
+    rows: list[dict[str, Any]] = []
+    for name, embedder in embedders.items():
+        if (data_home() / "scifact").is_dir():
+            e = retrieval(embedder, list(ScifactCorpus(split="dev", folder=None).conversations()))
+            rows.append({"system": name, "data": "scifact", "metric": "ndcg@10", "mean": e.mean, "n": e.n})
+        if (data_home() / "stsb").is_dir():
+            pairs = [pair for pair in StsbCorpus(folder=None).pairs() if pair.split == "test"]
+            mean = similarity(embedder, pairs)
+            rows.append({"system": name, "data": "stsb", "metric": "spearman", "mean": mean, "n": len(pairs)})
+    return rows

@@ -1,0 +1,245 @@
+"""Train a memory embedder and measure it on conversations it never saw.
+
+Words after the verb are Hydra overrides: ``memshadow train data=locomo learner=head seed=1``. A run that was stopped
+goes on with ``memshadow train resume=NAME``. Several values sweep: ``memshadow train -m learner.lr=1e-3,3e-3``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memshadow.config import build, load, plain
+from memshadow.errors import ConfigError
+from memshadow.training.record import RunRecord, read_record
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from memshadow.data.corpora.base import ConversationCorpus
+    from memshadow.training.run import TrainResult
+    from memshadow.training.tracker import Tracker
+    from memshadow.types import Conversation
+
+_TASK = "train"
+_FLAGS = ("-m", "--multirun")
+_NAME = "MEMSHADOW_RUN_NAME"  # tells the other processes of a distributed run its name
+
+
+def main(argv: list[str]) -> int:
+    """Run one training, or a sweep of them."""
+    if not set(argv).isdisjoint(_FLAGS):
+        return _sweep(argv)
+    run(argv)
+    return 0
+
+
+def _sweep(argv: list[str]) -> int:
+    from memshadow.cli._sweep import jobs, run_sweep
+
+    first = load(_TASK, jobs([word for word in argv if word not in _FLAGS])[0])
+    if first.trainer.devices != 1:
+        raise ConfigError(f"a sweep trains in one process; trainer.devices is {first.trainer.devices}, 1 was needed.")
+    run_sweep(_TASK, argv, Path(first.runs_dir) / "sweeps", lambda words, folder: run(words, folder=folder))
+    return 0
+
+
+def run(overrides: Sequence[str], *, folder: Path | None = None) -> dict[str, float]:
+    """Train once, in ``folder`` or in the one that the configuration names, and return the figures."""
+    from memshadow.training.lock import only_one
+
+    words, config = _composed(overrides)
+    folder = folder or Path(config.runs_dir) / _name(config)
+    if _is_another_process():
+        return _trained(config, _split(config), folder, _silent(), "").figures
+    with only_one(folder):
+        return _recorded(words, config, folder)
+
+
+def _composed(overrides: Sequence[str]) -> tuple[list[str], DictConfig]:
+    """Return overrides and configuration; those of the run that ``resume`` names come first."""
+    config = load(_TASK, overrides)
+    if config.resume is None:
+        return list(overrides), config
+    record = read_record(Path(config.runs_dir) / config.resume)
+    if record is None:
+        raise ConfigError(f"resume={config.resume}: there is no such run in {config.runs_dir}/; {_known(config)}.")
+    own = [word for word in overrides if not word.startswith("resume=")]
+    words = [*record.overrides, *own, f"name={config.resume}"]
+    return words, load(_TASK, words)
+
+
+def _known(config: DictConfig) -> str:
+    names = sorted(file.parent.name for file in Path(config.runs_dir).glob("*/run.json"))
+    return f"it holds {', '.join(names)}" if names else "it holds none"
+
+
+def _name(config: DictConfig) -> str:
+    """Return the run's name: the one given, the first process's, or a new one made from the time."""
+    name = str(config.name or (_is_another_process() and os.environ[_NAME]) or _new_name(config))
+    os.environ[_NAME] = name
+    return name
+
+
+def _new_name(config: DictConfig) -> str:
+    moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    name = f"{moment}-{_choice(config.learner)}-{_choice(config.data)}"
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(free for free in names if not (Path(config.runs_dir) / free).exists())
+
+
+def _choice(node: DictConfig) -> str:
+    """Return the word that names a part: ``memshadow.data.corpora.locomo.LocomoCorpus`` is ``locomo``."""
+    return str(node.get("name") or str(node._target_).split(".")[-2].removesuffix("_learner"))
+
+
+def _is_another_process() -> bool:
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
+def _silent() -> Tracker:
+    from memshadow.training.tracker import NullTracker
+
+    return NullTracker()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Split:
+    corpus: ConversationCorpus
+    training: Sequence[Conversation]
+    validation: Sequence[Conversation]
+    held_out: Sequence[Conversation]
+
+
+def _split(config: DictConfig) -> _Split:
+    """Read the corpus and part its conversations three ways; never within one."""
+    from memshadow.data.corpora.base import ConversationCorpus
+    from memshadow.data.partition import hold_out
+
+    corpus = build(config.data)
+    if not isinstance(corpus, ConversationCorpus):
+        raise ConfigError(f"data={_choice(config.data)} holds no conversations; train on one that does, e.g. locomo.")
+    conversations = list(corpus.conversations())
+    try:
+        outer = hold_out((c.id for c in conversations), share=config.held_out, seed=config.seed)
+        inner = hold_out(outer.training, share=config.validation, seed=config.seed)
+    except ValueError as error:
+        raise ConfigError(f"{len(conversations)} conversations of {corpus.name}: {error}.") from error
+    return _Split(
+        corpus=corpus,
+        training=_of(conversations, inner.training),
+        validation=_of(conversations, inner.held_out),
+        held_out=_of(conversations, outer.held_out),
+    )
+
+
+def _of(conversations: Iterable[Conversation], ids: Iterable[str]) -> list[Conversation]:
+    wanted = set(ids)
+    return [conversation for conversation in conversations if conversation.id in wanted]
+
+
+def _recorded(words: Sequence[str], config: DictConfig, folder: Path) -> dict[str, float]:
+    """Write down what is about to run, track it, run it."""
+    from memshadow.training.tracker import recording
+
+    split = _split(config)
+    before = read_record(folder)
+    record = _record(words, config, folder.name, split)
+    record = before.continued_by(record) if before else record
+    tracker: Tracker = build(config.tracker)
+    tags = {"learner": _choice(config.learner), "data": split.corpus.name, "commit": record.commit}
+    with recording(
+        tracker, name=folder.name, config=record.config, run_id=record.tracker_run_id or None, tags=tags
+    ) as run_id:
+        record = replace(record, tracker_run_id=run_id).write(folder)
+        tracker.log_dataset(name=split.corpus.name, fingerprint=split.corpus.fingerprint, context="training")
+        outcome = _trained(config, split, folder, tracker, run_id)
+        _signed(outcome, record)
+        outcome = _measured(config, split, outcome, tracker)
+        replace(record, status="finished", result=outcome.figures).write(folder)
+    _tell(outcome, split, folder)
+    return outcome.figures
+
+
+def _record(words: Sequence[str], config: DictConfig, name: str, split: _Split) -> RunRecord:
+    from memshadow.training.origin import commit, lock_hash, versions
+
+    return RunRecord(
+        name=name,
+        seed=config.seed,
+        overrides=list(words),
+        config=plain(config),
+        data={split.corpus.name: split.corpus.fingerprint},
+        commit=commit(),
+        lock=lock_hash(),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    result: TrainResult
+    figures: dict[str, float]
+
+
+def _trained(config: DictConfig, split: _Split, folder: Path, tracker: Tracker, run_id: str) -> _Outcome:
+    from memshadow.training.run import train
+
+    learner = build(config.learner)
+    result = train(
+        learner,
+        split.training,
+        split.validation,
+        folder=folder,
+        cache=Path(config.cache_dir),
+        seed=config.seed,
+        options=build(config.trainer),
+        tracker=tracker,
+        run_id=run_id,
+    )
+    score = {} if result.score is None else {learner.monitor: result.score}
+    return _Outcome(result=result, figures=score)
+
+
+def _signed(outcome: _Outcome, record: RunRecord) -> None:
+    """Write into the model where it came from."""
+    from memshadow.models.checkpoint import sign
+
+    origin: Mapping[str, Any] = {
+        "run": record.name,
+        "config": record.config,
+        "seed": record.seed,
+        "data": record.data,
+        "commit": record.commit,
+        "lock": record.lock,
+        "versions": record.versions,
+        "metrics": outcome.figures,
+    }
+    sign(outcome.result.model, origin)
+
+
+def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tracker) -> _Outcome:
+    """Evaluate on the held-out conversations, log what came of it, and let the model challenge the champion."""
+    tracker.log_metrics(outcome.figures, step=outcome.result.steps)
+    tracker.log_table("history", outcome.result.history)
+    tracker.register_model(config.model_name, outcome.result.model, tags={"data": split.corpus.name})
+    return outcome
+
+
+def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:
+    from rich.console import Console
+
+    result = outcome.result
+    console = Console(highlight=False, soft_wrap=True)
+    sizes = f"{len(split.training)} training, {len(split.validation)} validation, {len(split.held_out)} held out"
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in outcome.figures.items())
+    console.print(f"[bold]{figures}[/] at epoch {result.best_epoch + 1} of {result.epochs} ({result.seconds:.0f} s)")
+    console.print(f"  data   {split.corpus.name}: {sizes} conversations")
+    console.print(f"  model  {result.model}")
+    console.print(f"  run    {folder}  (memshadow runs list, memshadow ui)")

@@ -1,0 +1,1 @@
+"""Data: memories at rest, and the batches made from them."""

@@ -1,0 +1,1 @@
+"""Models: text to vector, and how the mapping is trained."""

@@ -1,0 +1,133 @@
+"""Every corpus under configs/data keeps the promises of its protocol; a set that is not here is skipped by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from memshadow.config import build, config_dir
+from memshadow.data.corpora.base import ConversationCorpus, PairCorpus, UtteranceCorpus
+from memshadow.errors import DataError
+from memshadow.types import Conversation
+
+CONFIGS = sorted((config_dir() / "data").glob("*.yaml"))
+# What must be told its folder is held to the same laws by hand in test_conversations.py.
+READY = [path for path in CONFIGS if not OmegaConf.missing_keys(OmegaConf.load(path))]
+IN_A_FOLDER = [path for path in CONFIGS if "folder" in OmegaConf.load(path)]
+SMALL = {"memories": 600}  # what is made here is made small
+
+
+def _corpus(config: Path, **changes: object) -> Any:
+    node = OmegaConf.load(config)
+    fitting = {key: value for key, value in {**SMALL, **changes}.items() if key in node}
+    return build(OmegaConf.merge(node, fitting))
+
+
+@pytest.fixture(params=READY, ids=lambda path: path.stem, scope="module")
+def corpus(request: pytest.FixtureRequest) -> Any:
+    """Give each configured corpus that is on this machine."""
+    corpus = _corpus(request.param)
+    try:
+        assert corpus.fingerprint
+    except DataError:
+        pytest.skip(f"THE DATA SET {request.param.stem.upper()} IS NOT ON THIS MACHINE: memshadow data fetch")
+    return corpus
+
+
+@pytest.fixture(scope="module")
+def items(corpus: Any) -> list[Any]:
+    """Give everything the corpus holds, read once."""
+    return list(_items(corpus))
+
+
+def _items(corpus: Any) -> Iterator[Any]:
+    kind = next(kind for kind in ("conversations", "utterances", "pairs") if hasattr(corpus, kind))
+    return iter(getattr(corpus, kind)())
+
+
+def test_there_are_corpora_to_test() -> None:
+    assert {"locomo", "beam100k", "beam500k", "intents", "clinc150", "banking77", "scifact", "stsb"} <= {
+        path.stem for path in CONFIGS
+    }
+
+
+def test_has_the_fields_of_its_protocol(corpus: Any, items: list[Any]) -> None:
+    assert isinstance(corpus, ConversationCorpus | UtteranceCorpus | PairCorpus)
+    assert corpus.name
+    assert corpus.licence
+    assert isinstance(corpus.weights_may_ship, bool)
+    assert items
+
+
+def test_iterating_twice_gives_the_same_and_the_fingerprint_stays(corpus: Any, items: list[Any]) -> None:
+    before = corpus.fingerprint
+    assert all(first == second for first, second in zip(items, _items(corpus), strict=True))
+    assert corpus.fingerprint == before
+
+
+def test_keeps_the_laws_of_its_kind(corpus: Any, items: list[Any]) -> None:
+    if isinstance(corpus, ConversationCorpus):
+        check_conversations(items)
+    elif isinstance(corpus, UtteranceCorpus):
+        assert all(one.label and one.text.strip() for one in items)
+    else:
+        assert all(0 <= one.similarity <= 1 for one in items)
+
+
+def check_conversations(conversations: list[Conversation]) -> None:
+    """Assert the laws of ConversationCorpus."""
+    memories = [memory for conversation in conversations for memory in conversation.memories]
+    questions = [question for conversation in conversations for question in conversation.questions]
+    for ids in ([c.id for c in conversations], [m.id for m in memories], [q.id for q in questions]):
+        assert len(ids) == len(set(ids)), "an id stands twice"
+    for conversation in conversations:
+        known = {memory.id for memory in conversation.memories}
+        assert {memory.conversation_id for memory in conversation.memories} <= {conversation.id}
+        assert {question.conversation_id for question in conversation.questions} <= {conversation.id}
+        for question in conversation.questions:
+            assert set(question.evidence) | set(question.evidence_audited or ()) <= known, question.id
+        check_order(conversation)
+
+
+def check_order(conversation: Conversation) -> None:
+    """Assert that memories stand in the order of saying."""
+    sessions = [session for session, _ in groupby(conversation.memories, key=lambda memory: memory.session_id)]
+    assert len(sessions) == len(set(sessions)), "a session is taken up again"
+    for earlier, later in pairwise(conversation.memories):
+        assert later.session_id != earlier.session_id or later.turn > earlier.turn, later.id
+    times = [memory.timestamp for memory in conversation.memories if memory.timestamp]
+    assert times == sorted(times), "time runs backwards"
+
+
+@pytest.mark.parametrize("config", IN_A_FOLDER, ids=lambda path: path.stem)
+def test_an_absent_folder_names_itself_and_what_mends_it(config: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    corpus = _corpus(config, folder=str(gone))
+    for use in (lambda: corpus.fingerprint, lambda: list(_items(corpus))):
+        with pytest.raises(DataError, match=r"memshadow data (fetch|make) ") as caught:
+            use()
+        assert str(gone) in str(caught.value)
+
+
+def test_the_known_sizes_of_the_published_sets(corpus: Any, items: list[Any]) -> None:
+    counts = {
+        "locomo": (10, 5_882, 1_986),
+        "beam100k": (20, 5_094, 400),
+        "beam500k": (35, 38_058, 700),
+        "scifact": (1, 5_183, 300),
+        "stsb": 8_628,
+        "banking77": 13_083,
+        "clinc150": 23_700,
+        "intents/BANKING77": 13_083,
+    }
+    expected = counts.get(corpus.name)
+    if isinstance(expected, tuple):
+        sizes = (len(items), sum(len(one.memories) for one in items), sum(len(one.questions) for one in items))
+        assert sizes == expected
+    else:
+        assert expected in {None, len(items)}, "made on this machine, or of the published size"
