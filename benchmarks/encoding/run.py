@@ -9,6 +9,7 @@ of it (shared caches, clock). Ratios are taken within a round. Wall time is repo
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -196,6 +197,7 @@ def described(load_before):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--texts", type=int, default=200)
@@ -207,6 +209,7 @@ def main():
         rows += throughput(workers, given.rounds, given.texts)
         rows += single(workers, given.rounds, given.queries, "one thread")
         rows += quality(workers, 3 * given.texts)
+    publish(rows, described(load_before))
     with started(systems, threads=0) as workers, neighbours(2):
         rows += single(workers, given.rounds, given.queries, "default threads, two busy neighbours")
     publish(rows, described(load_before))

@@ -182,7 +182,7 @@ def transfer(bench: Bench, source: str, target: str, seeds: int, overrides: list
 
 
 def _corpus(name: str) -> list[Conversation]:
-    config = load("train", [f"data={name}", *(["data.memories=20000"] if name == "synthetic" else [])])
+    config = load("train", [f"data={name}", *(["data.memories=10000"] if name == "synthetic" else [])])
     return list(build(config.data).conversations())
 
 

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 from memshadow.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from memshadow.memory.evaluation import Scored
     from memshadow.memory.retrieval import Retriever
     from memshadow.models.base import Embedder
     from memshadow.models.metrics import Estimate
+    from memshadow.training.champion import QuestionScore
+    from memshadow.types import Conversation
+
+    Figures = dict[str, Figure]
+
+BM25_K1, BM25_B = 0.9, 0.4
 
 
 def embedder_of(model: Path, encoder: Embedder, *, dim: int | None = None) -> Embedder:
@@ -123,3 +130,52 @@ def forgetting(embedders: Mapping[str, Embedder]) -> list[dict[str, Any]]:
             mean = similarity(embedder, pairs)
             rows.append({"system": name, "data": "stsb", "metric": "spearman", "mean": mean, "n": len(pairs)})
     return rows
+
+
+def held_out_table(model: Path, encoder: Embedder, held_out: Sequence[Conversation], *, seed: int) -> list[Scored]:
+    """Score a trained model beside the baselines on conversations it never saw; the model itself comes last."""
+    from memshadow.memory.evaluation import score
+    from memshadow.memory.retrieval import VectorRetriever, baselines
+
+    heads = head_systems(model, encoder, k1=BM25_K1, b=BM25_B)
+    trained = heads[:1] or [VectorRetriever(name="trained", embedder=embedder_of(model, encoder))]
+    others = baselines(encoder, dim=2048, k1=BM25_K1, b=BM25_B, seed=seed)
+    return score([*others, *heads[1:], *trained], held_out)
+
+
+def question_scores(scored: Scored) -> list[QuestionScore]:
+    """Return what decides on a champion: nDCG@10 of each question."""
+    from memshadow.training.champion import QuestionScore
+
+    return [
+        QuestionScore(
+            question_id=ranking.question.id,
+            conversation_id=ranking.question.conversation_id,
+            value=ranking.figures["ndcg@10"],
+        )
+        for ranking in scored.rankings
+    ]
+
+
+def figures_of(scored: Sequence[Scored], model: Path, encoder: Embedder, held_out: Sequence[Conversation]) -> Figures:
+    """Return the pictures of a run: gain by category, quality over width, a map of one conversation's memories."""
+    from memshadow.memory.evaluation import SHOWN
+    from memshadow.training.plots import gain_by_category, memory_map, ndcg_over_dims
+    from memshadow.types import in_context
+
+    subject, words = scored[-1], next(one for one in scored if one.system == "bm25")
+    found = {"gain_by_category": gain_by_category(gains(subject, words), system=subject.system, baseline="bm25")}
+    curve = [
+        {"dim": float(one.system.removeprefix("projected-")), "mean": e.mean, "low": e.low, "high": e.high}
+        for one in scored
+        if one.system.startswith("projected-")
+        for e in [one.estimate(SHOWN[0])]
+    ]
+    if curve:
+        levels = {one.system: one.estimate(SHOWN[0]).mean for one in scored if one.system in ("bm25", "fusion-minmax")}
+        found["ndcg_over_dims"] = ndcg_over_dims({"projected": sorted(curve, key=lambda r: r["dim"])}, levels=levels)
+    embedder, memories = embedder_of(model, encoder), held_out[0].memories
+    before, after = getattr(embedder, "reach", (0, 0))
+    rows = embedder.embed_passages(in_context(memories, before=before, after=after))
+    found["memory_map"] = memory_map(rows, [m.speaker for m in memories], title=f"Memories of {held_out[0].id}")
+    return found

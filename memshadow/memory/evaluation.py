@@ -73,8 +73,11 @@ def score(retrievers: Sequence[Retriever], conversations: Iterable[Conversation]
 
     Raises:
         DataError: no conversation has a question with evidence.
+        ValueError: two retrievers share a name.
     """
     found: dict[str, list[Ranking]] = {retriever.name: [] for retriever in retrievers}
+    if len(found) < len(retrievers):
+        raise ValueError(f"two systems share a name; came: {', '.join(r.name for r in retrievers)}")
     for conversation in steps(conversations, "ranking"):
         asked = [question for question in conversation.questions if question.evidence]
         for retriever in retrievers if asked else ():

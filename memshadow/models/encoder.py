@@ -74,7 +74,9 @@ class PretrainedEncoder:
     def encoder(self) -> TextEncoder:
         """Return the pretrained encoder."""
         from transformers import AutoModel
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         rates = {"hidden_dropout_prob": self._dropout, "attention_probs_dropout_prob": self._dropout}
         transformer = AutoModel.from_pretrained(self.folder, dtype=torch.float32, local_files_only=True, **rates)
         return _ready(transformer, self.folder)

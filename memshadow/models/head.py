@@ -21,6 +21,8 @@ from torch.nn import functional
 from memshadow.models.metrics import ndcg
 from memshadow.models.projected import Projection
 
+_MATRICES = ("query", "turn", "context")
+
 
 class ConversationFeatures(NamedTuple):
     """One conversation, ready for the head: frozen dense rows, lexical scores, gold.
@@ -66,10 +68,9 @@ class ProjectionHead(nn.Module):
 
     def projection(self) -> Projection:
         """Return the weights as arrays."""
-        lags = {name: getattr(self, name).detach().numpy().copy() for name in ("dense_lags", "word_lags")}
-        matrices = {name: getattr(self, name).detach().numpy().copy() for name in ("query", "turn", "context")}
-        scales = torch.cat([self.mixes, self.log_scales.exp()]).detach().numpy().copy()
-        return Projection(**matrices, **lags, scales=scales)
+        weights = {name: getattr(self, name) for name in (*_MATRICES, "dense_lags", "word_lags")}
+        weights["scales"] = torch.cat([self.mixes, self.log_scales.exp()])
+        return Projection(**{name: weight.detach().cpu().numpy().copy() for name, weight in weights.items()})
 
 
 class HeadModule(pl.LightningModule):
@@ -99,6 +100,8 @@ class HeadModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.head = ProjectionHead(start)
+        for name in _MATRICES:
+            self.register_buffer(f"start_{name}", torch.tensor(getattr(start, name)), persistent=False)
         self._make_optimizer, self._rates = make_optimizer, (lr, scalar_lr)
         self._keep, self._pull, self._steps, self._warmup = keep, pull, steps, warmup_steps
         self._found: list[float] = []
@@ -137,10 +140,8 @@ class HeadModule(pl.LightningModule):
         return min(1.0, (step + 1) / max(1, self._warmup)) * max(0.0, 1 - step / max(1, self._steps))
 
     def _distance(self) -> Tensor:
-        eye = torch.eye(len(self.head.query))
-        return torch.stack(
-            [(m - eye).square().sum() for m in (self.head.query, self.head.turn, self.head.context)]
-        ).sum()
+        gaps = [getattr(self.head, name) - self.get_buffer(f"start_{name}") for name in _MATRICES]
+        return torch.stack([gap.square().sum() for gap in gaps]).sum()
 
 
 def question_ndcg(scores: Float[Tensor, "q n"], gold: Float[Tensor, "q n"], k: int = 10) -> list[float]:
@@ -151,10 +152,11 @@ def question_ndcg(scores: Float[Tensor, "q n"], gold: Float[Tensor, "q n"], k: i
 
 
 def blended(start: Projection, trained: Projection, *, share: float, lexical: float) -> Projection:
-    """Return weights between the start and the trained ones, and the lexical block ``lexical`` times as heavy.
+    """Return matrices between the start and the trained ones, and the lexical block ``lexical`` times as heavy.
 
-    Averaging with the start keeps what training did not need to change (Wortsman et al. 2022, *WiSE-FT*, eq. 1); heads
-    over-trust what they fitted, so a heavier lexical block is often right on unseen conversations.
+    The mixing weights and scales stay the trained ones. Averaging with the start keeps what training did not need to
+    change (Wortsman et al. 2022, *WiSE-FT*, eq. 1); heads over-trust what they fitted, so a heavier lexical block is
+    often right on unseen conversations.
     """
 
     def between(name: str) -> np.ndarray:

@@ -37,7 +37,6 @@ class HeadLearner:
         lr, scalar_lr, keep, pull, warmup_steps: see :class:`HeadModule`.
         questions_per_step: questions of one conversation in a step.
         max_epochs, patience: passes at most, and validations without a better score before the end.
-        engines: what to leave beside the weights for other inference engines; none for a head.
     """
 
     name = "head"

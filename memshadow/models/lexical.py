@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
+from threading import Lock
 
 import numpy as np
 import snowballstemmer
@@ -36,12 +37,15 @@ _STOP = frozenset(
 _TERM = re.compile(r"[^\W_]+", re.UNICODE)
 _UNSPACED = re.compile("[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯฀-๿]+")
 _STEMMER = snowballstemmer.stemmer("english")
+_STEMMING = Lock()  # a stemmer keeps the word that it works on: two threads would mix theirs
 _LONGEST_TERM = 64
+MOST_COPIES = 16  # 64 bytes of hash are to be had, 4 a copy
 
 
 @lru_cache(maxsize=200_000)
 def _stem(term: str) -> str:
-    return str(_STEMMER.stemWord(term))
+    with _STEMMING:
+        return str(_STEMMER.stemWord(term))
 
 
 def _pieces(run: str) -> Iterable[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from numpy import ndarray
 from memshadow.errors import CheckpointError, ConfigError
 from memshadow.models.base import Embedder
 from memshadow.models.checkpoint import StoredModel, read_model, write_model
-from memshadow.models.lexical import TermStatistics, fold, hashed, saturated, terms
+from memshadow.models.lexical import MOST_COPIES, TermStatistics, fold, hashed, saturated, terms
 from memshadow.types import Passage, Turn
 
 KIND = "projected"
@@ -48,6 +49,19 @@ class ViewSettings:
     copies: int
     width: int
 
+    def __post_init__(self) -> None:
+        """Refuse what no row can be made with."""
+        if min(self.before, self.after, self.context_chars, self.width) < 0 or not 1 <= self.copies <= MOST_COPIES:
+            raise ConfigError(
+                "a head needs before, after and context_chars >= 0, a dim not below its encoder's, and copies from 1 "
+                f"to {MOST_COPIES}; got {self}"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a short hash of the settings."""
+        return sha256(repr(self).encode()).hexdigest()[:16]
+
     @property
     def lags(self) -> tuple[int, ...]:
         """Return the lags in order: ``-before .. after``."""
@@ -58,7 +72,8 @@ class ViewSettings:
 class PassageViews:
     """What a batch of passages looks like before any weight: the features that a head is trained on.
 
-    ``place[i, l]`` is the row of ``turns`` and of ``words`` that stands at lag ``l`` of passage ``i``, -1 for none.
+    ``place[i, l]`` is the row of ``turns`` and of ``words`` that stands at lag ``l`` of passage ``i``, -1 for none. A
+    blank passage has none at all and zero rows: its neighbours do not speak for it.
     """
 
     turns: Float32[ndarray, "m dense"]
@@ -112,7 +127,7 @@ class ViewMaker:
         rows: dict[Turn, int] = {}
         place = np.full((len(passages), len(self.settings.lags)), -1, dtype=np.int64)
         for i, passage in enumerate(passages):
-            for column, turn in self._around(passage):
+            for column, turn in self._around(passage) if passage.text.strip() else ():
                 place[i, column] = rows.setdefault(turn, len(rows))
         texts = [turn.rendered() for turn in rows] + [self._with_context(passage) for passage in passages]
         dense = self._encoded(texts)
@@ -121,7 +136,7 @@ class ViewMaker:
             turns=dense[: len(rows)],
             words=_stacked([self._words(turn.text) for turn in rows], width),
             context=dense[len(rows) :],
-            speaker=_stacked([self._name(passage.speaker) for passage in passages], width),
+            speaker=_stacked([self._name(p.speaker if p.text.strip() else "") for p in passages], width),
             place=place,
         )
 
@@ -155,11 +170,12 @@ class ViewMaker:
         return hashed(dict.fromkeys(terms(speaker), 1.0), self.settings.width, copies=self.settings.copies)
 
     def _encoded(self, texts: Sequence[str]) -> Float32[ndarray, "n dense"]:
-        new = [text for text in dict.fromkeys(texts) if text not in self._remembered]
-        rows = self.encoder.embed_passages([Passage(text=text) for text in new])
-        known = self._remembered | dict(zip(new, rows, strict=True))
-        for text in new:
-            self._remembered[text] = known[text]
+        wanted = dict.fromkeys(texts)
+        known = {text: row for text in wanted if (row := self._remembered.get(text)) is not None}
+        new = [text for text in wanted if text not in known]
+        known |= dict(zip(new, self.encoder.embed_passages([Passage(text=text) for text in new]), strict=True))
+        for text in new[-self._most :]:
+            self._remembered[text] = known[text].copy()  # a view would keep the whole batch
         while len(self._remembered) > self._most:
             self._remembered.popitem(last=False)
         return _stacked([known[text] for text in texts], self.encoder.dim)
@@ -212,18 +228,17 @@ class ProjectedEmbedder:
         self._maker, self._parts = ViewMaker(encoder, settings), parts
         self.name, self.dim = f"projected-{dim}" + ("" if parts == "both" else f"-{parts}"), dim
         self.trained = stored is not None
-        origin = stored.fingerprint if stored else "untrained"
+        origin = stored.fingerprint if stored else f"untrained-{settings.fingerprint}"
         self.fingerprint = f"projected-{origin}-{encoder.fingerprint}-{dim}-{parts}"
 
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
-        """Return one row per passage; a blank passage gives zeros, its neighbours do not speak for it."""
+        """Return one row per passage; a blank one gives zeros."""
         views, p = self._maker.views(passages), self._projection
         rows = np.zeros((len(passages), self.dim), dtype=np.float32)
         if self._parts != "lexical":
             rows[:, : self._maker.encoder.dim] = dense_block(views, p)
         if self._parts != "dense":
             rows[:, self._maker.encoder.dim :] = fold(lexical_block(views, p), self._width)
-        rows[[i for i, passage in enumerate(passages) if not passage.text.strip()]] = 0.0
         return rows
 
     def embed_queries(
@@ -231,9 +246,13 @@ class ProjectedEmbedder:
     ) -> Float32[ndarray, "n dim"]:
         """Return one row per query, idf from ``statistics`` or else from the training corpus; blank gives zeros."""
         p, known = self._projection, statistics or self._background
-        dense = self._maker.encoder.embed_queries(texts) @ p.query.T * p.scales[2]
-        words = _stacked([self._maker.query_words(text, known) for text in texts], self._maker.settings.width)
-        return np.hstack([dense, fold(words, self._width) * p.scales[3]]).astype(np.float32, copy=False)
+        rows = np.zeros((len(texts), self.dim), dtype=np.float32)
+        if self._parts != "lexical":
+            rows[:, : self._maker.encoder.dim] = self._maker.encoder.embed_queries(texts) @ p.query.T * p.scales[2]
+        if self._parts != "dense":
+            words = _stacked([self._maker.query_words(text, known) for text in texts], self._maker.settings.width)
+            rows[:, self._maker.encoder.dim :] = fold(words, self._width) * p.scales[3]
+        return rows
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -306,7 +325,7 @@ def _settings(views: Mapping[str, float]) -> ViewSettings:
 def _folded_width(encoder_dim: int, width: int, dim: int) -> int:
     """Return the lexical width of rows of ``dim``; it must divide the trained width."""
     left = dim - encoder_dim
-    if left == 0 or (left > 0 and width % left == 0):
+    if left == 0 or (0 < left <= width and width % left == 0):
         return left
-    fits = [encoder_dim + width // n for n in (1, 2, 4, 8) if width % n == 0] + [encoder_dim]
+    fits = dict.fromkeys([encoder_dim + width // n for n in (1, 2, 4, 8) if width % n == 0] + [encoder_dim])
     raise ConfigError(f"dim={dim} is no width of this model; it folds to {', '.join(map(str, fits))}")

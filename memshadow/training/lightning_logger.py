@@ -38,8 +38,9 @@ class TrackerLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Hand the numbers on."""
-        self.tracker.log_metrics({name: float(value) for name, value in metrics.items()}, step=step or 0)
+        """Hand the numbers on, but for the epoch, which Lightning adds to every call."""
+        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        self.tracker.log_metrics(values, step=step or 0)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Do nothing."""

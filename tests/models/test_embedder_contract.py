@@ -91,7 +91,7 @@ def opened(tiny_bert, endpoint, tmp_path_factory):
         if "encoder" in node:
             shrink(node.encoder)
             node.update({"model": None, "dim": tiny_dim + node.views.width})
-        elif "model" in node and (OmegaConf.is_missing(node, "model") or node.model == "minilm"):
+        elif "model" in set(node) and (OmegaConf.is_missing(node, "model") or node.model == "minilm"):
             node.model = str(tiny_bert)
             node.update({k: v for k, v in (("max_tokens", 64), ("batch_tokens", 2048), ("dim", 16)) if k in node})
 
@@ -201,7 +201,7 @@ def test_statistics_may_be_given(embedder):
 def test_a_setting_that_changes_vectors_changes_the_fingerprint(name, opened):
     same = opened(name)
     node = composed(name)
-    for key in CHANGED.keys() & set(node.keys()) - ({"dim"} if "model" in node else set()):
+    for key in CHANGED.keys() & set(node.keys()) - ({"dim"} if "model" in set(node) else set()):
         assert opened(name, **{key: CHANGED[key]}).fingerprint != same.fingerprint, key
 
 

@@ -75,8 +75,9 @@ def test_memory_map_separates_what_is_apart_and_greys_the_rest() -> None:
 
 
 def test_principal_components_are_those_of_the_covariance() -> None:
-    vectors = np.random.default_rng(1).normal(size=(50, 6)) * [5, 3, 1, 1, 1, 1]
+    vectors = np.random.default_rng(1).normal(size=(50, 6)) * [5, 3, 1, 1, 1, 1] + 10
     places, shares = plots.principal_components(vectors)
+    assert places.mean(0) == pytest.approx([0, 0])
     values = np.sort(np.linalg.eigvalsh(np.cov(vectors.T)))[::-1]
     assert places.var(0, ddof=1) == pytest.approx(values[:2])
     assert shares == pytest.approx(tuple(values[:2] / values.sum()))

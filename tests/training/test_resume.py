@@ -59,7 +59,7 @@ def test_a_cut_anywhere_leaves_no_trace(toy, whole, tmp_path, step):
     assert len(result.history) == 3
 
 
-def test_two_cuts_and_other_workers_leave_no_trace(toy, whole, tmp_path):
+def test_two_cuts_and_another_rhythm_of_saving_leave_no_trace(toy, whole, tmp_path):
     cut_at(toy, tmp_path, 11)
     cut_at(toy, tmp_path, 33, save_every_steps=1)
     toy.go(tmp_path, save_every_steps=7)

@@ -113,10 +113,11 @@ def test_ctrl_c_stops_the_sweep(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("done.json"))
 
 
-def test_a_damaged_mark_is_no_mark(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", ['{"fingerprint": ', '{"fingerprint": "of another configuration", "result": {}}'])
+def test_a_damaged_or_foreign_mark_is_no_mark(tmp_path: Path, mark: str) -> None:
     job = Job(overrides=("a=1",), varied=("a=1",), fingerprint=fingerprint({"a": 1}))
     (tmp_path / job.name).mkdir()
-    (tmp_path / job.name / "done.json").write_text('{"fingerprint": ')
+    (tmp_path / job.name / "done.json").write_text(mark)
     (outcome,) = run_jobs([job], tmp_path, lambda *_: {"score": 1.0})
     assert outcome.status == "done"
     assert json.loads((outcome.folder / "done.json").read_text())["overrides"] == ["a=1"]
