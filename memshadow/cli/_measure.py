@@ -82,7 +82,7 @@ def table(scored: Sequence[Scored], *, subject: str, title: str) -> Table:
     from memshadow.memory.evaluation import SHOWN
 
     mine = next(one for one in scored if one.system == subject)
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
     grid.add_column("system", no_wrap=True)
     for heading in ("nDCG@10", "95 %", "R@10", "er@512", "sess@1", "gain", "95 %"):
         grid.add_column(heading, justify="right", no_wrap=True)
@@ -96,7 +96,7 @@ def table(scored: Sequence[Scored], *, subject: str, title: str) -> Table:
 
 def _parts(e: Estimate, sign: str = "") -> tuple[str, str]:
     """Return mean and interval in points."""
-    return f"{100 * e.mean:{sign}.1f}", f"{100 * e.low:{sign}.1f} .. {100 * e.high:{sign}.1f}"
+    return f"{100 * e.mean:{sign}.1f}", f"{100 * e.low:{sign}.1f}..{100 * e.high:{sign}.1f}"
 
 
 def gains(mine: Scored, other: Scored) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     config = load("evaluate", argv)
     corpus = build(config.data)
     if not isinstance(corpus, ConversationCorpus):
-        raise ConfigError("data=... holds no conversations; choose one that does, e.g. data=locomo or data=synthetic")
+        raise ConfigError(f"data={corpus.name} holds no conversations; choose one that does, e.g. locomo or synthetic.")
     encoder = _cached(build(config.encoder), config)
     subject = _subject(config, encoder)
     scored = score(_systems(config, subject, encoder), corpus.conversations())

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from memshadow.data.corpora.base import ConversationCorpus
+    from memshadow.memory.evaluation import Scored
+    from memshadow.models.base import Embedder
     from memshadow.training.run import TrainResult
     from memshadow.training.tracker import Tracker
     from memshadow.types import Conversation
@@ -186,6 +188,8 @@ def _record(words: Sequence[str], config: DictConfig, name: str, split: _Split) 
 class _Outcome:
     result: TrainResult
     figures: dict[str, float]
+    scored: Sequence[Scored] = ()
+    verdict: str = ""
 
 
 def _trained(config: DictConfig, split: _Split, folder: Path, tracker: Tracker, run_id: str) -> _Outcome:
@@ -226,20 +230,77 @@ def _signed(outcome: _Outcome, record: RunRecord) -> None:
 
 def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tracker) -> _Outcome:
     """Evaluate on the held-out conversations, log what came of it, and let the model challenge the champion."""
-    tracker.log_metrics(outcome.figures, step=outcome.result.steps)
+    from memshadow.cli._measure import figures_of, held_out_table
+    from memshadow.memory.evaluation import SHOWN, result_rows
+    from memshadow.models.cached import CachedEmbedder
+    from memshadow.training.plots import learning_curves
+
+    model, step = outcome.result.model, outcome.result.steps
+    encoder = CachedEmbedder(encoder=build(config.embedder), folder=config.cache_dir)
+    scored = held_out_table(model, encoder, split.held_out, seed=config.seed)
+    figures = outcome.figures | {f"test/{metric}": scored[-1].estimate(metric).mean for metric in SHOWN}
+    tracker.log_dataset(name=split.corpus.name, fingerprint=split.corpus.fingerprint, context="held-out")
+    tracker.log_metrics(figures, step=step)
     tracker.log_table("history", outcome.result.history)
-    tracker.register_model(config.model_name, outcome.result.model, tags={"data": split.corpus.name})
-    return outcome
+    tracker.log_table("held_out", result_rows(scored, data=split.corpus.name))
+    tracker.log_figure("learning_curves", learning_curves(outcome.result.history))
+    for name, figure in figures_of(scored, model, encoder, split.held_out).items():
+        tracker.log_figure(name, figure)
+    verdict = _challenge(config, split, scored, encoder, model=model, tracker=tracker)
+    return replace(outcome, figures=figures, scored=scored, verdict=verdict)
+
+
+def _challenge(
+    config: DictConfig,
+    split: _Split,
+    scored: Sequence[Scored],
+    encoder: Embedder,
+    *,
+    model: Path,
+    tracker: Tracker,
+) -> str:
+    """Register the model; the alias ``champion`` moves to it only if the held-out interval says so. Return why."""
+    from memshadow.cli._measure import embedder_of, question_scores
+    from memshadow.memory.evaluation import SHOWN, score
+    from memshadow.memory.retrieval import VectorRetriever
+    from memshadow.training.champion import QuestionScore, crown
+
+    version = tracker.register_model(config.model_name, model, tags={"data": split.corpus.name})
+    if not version:
+        return ""
+
+    def rescored(folder: Path) -> Sequence[QuestionScore]:
+        champion = VectorRetriever(name="champion", embedder=embedder_of(folder, encoder))
+        return question_scores(score([champion], split.held_out)[0])
+
+    verdict = crown(
+        uri=config.tracker.uri,
+        name=config.model_name,
+        version=version,
+        scores=question_scores(scored[-1]),
+        baseline=question_scores(next(one for one in scored if one.system == "bm25")),
+        baseline_name="bm25",
+        metric=SHOWN[0],
+        rescore=rescored,
+    )
+    return f"version {version} of {config.model_name}: {verdict.reason}"
 
 
 def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:
+    """Print the table and where everything is."""
     from rich.console import Console
 
-    result = outcome.result
-    console = Console(highlight=False, soft_wrap=True)
+    from memshadow.cli._measure import table
+
+    result, console = outcome.result, Console(highlight=False, soft_wrap=True)
+    if outcome.scored:
+        asked = len(outcome.scored[0].rankings)
+        title = f"{split.corpus.name}: {asked} questions on {len(split.held_out)} conversations never seen, in points"
+        console.print(table(outcome.scored, subject=outcome.scored[-1].system, title=title))
     sizes = f"{len(split.training)} training, {len(split.validation)} validation, {len(split.held_out)} held out"
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in outcome.figures.items())
-    console.print(f"[bold]{figures}[/] at epoch {result.best_epoch + 1} of {result.epochs} ({result.seconds:.0f} s)")
-    console.print(f"  data   {split.corpus.name}: {sizes} conversations")
-    console.print(f"  model  {result.model}")
-    console.print(f"  run    {folder}  (memshadow runs list, memshadow ui)")
+    console.print(f"  trained    {result.epochs} epochs in {result.seconds:.0f} s, best at {result.best_epoch + 1}")
+    console.print(f"  data       {split.corpus.name}: {sizes} conversations")
+    console.print(f"  model      {result.model}")
+    console.print(f"  run        {folder}  (memshadow runs list, memshadow ui)")
+    if outcome.verdict:
+        console.print(f"  champion   {outcome.verdict}")

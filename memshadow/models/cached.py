@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Float32
@@ -20,6 +21,7 @@ from numpy import ndarray
 
 from memshadow.models.base import Embedder
 from memshadow.models.lexical import TermStatistics
+from memshadow.training.atomic import clear_errors
 from memshadow.types import Passage
 
 _KEY_BYTES = 16
@@ -31,17 +33,19 @@ class CachedEmbedder:
 
     Several processes, and several of these in one process, may share the folder: what another has written since is read
     before anything is encoded.
-    """
 
-    normalised = True
+    Raises:
+        MemshadowError: the disk is full, or the folder may not be written.
+    """
 
     def __init__(self, *, encoder: Embedder, folder: str) -> None:
         self._encoder = encoder
         self.name, self.dim, self.fingerprint = encoder.name, encoder.dim, encoder.fingerprint
         self.normalised = encoder.normalised
-        base = Path(folder) / "rows"
-        base.mkdir(parents=True, exist_ok=True)
-        self._keys_file, self._rows_file = base / f"{self.fingerprint}.keys", base / f"{self.fingerprint}.rows"
+        base, name = Path(folder) / "rows", quote(self.fingerprint, safe="")  # that of a remote one holds an address
+        with clear_errors(base):
+            base.mkdir(parents=True, exist_ok=True)
+        self._keys_file, self._rows_file = base / f"{name}.keys", base / f"{name}.rows"
         self._known: dict[bytes, ndarray] = {}
         self._read_rows = 0
 
@@ -73,7 +77,7 @@ class CachedEmbedder:
             else self._encoder.embed_passages([Passage(text=text) for text in texts])
         )
         self._known |= dict(zip(new, rows, strict=True))
-        with self._alone() as count:
+        with clear_errors(self._rows_file), self._alone() as count:
             _write_at(self._rows_file, count * self.dim * 4, np.ascontiguousarray(rows, dtype="<f4").tobytes())
             _write_at(self._keys_file, count * _KEY_BYTES, b"".join(new))
 
