@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from memshadow.cli._measure import head_systems
+from memshadow.cli._measure import embedder_of, forgetting, head_systems
 from memshadow.config import build, load
 from memshadow.data.partition import hold_out, leave_one_out
 from memshadow.memory.evaluation import Ranking, Scored, score
-from memshadow.memory.retrieval import baselines
+from memshadow.memory.retrieval import VectorRetriever, baselines
 from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
+from memshadow.models.hashing import HashingEmbedder
 from memshadow.models.metrics import estimate
 from memshadow.training.origin import commit
 from memshadow.training.run import train
@@ -189,7 +190,7 @@ def _corpus(name: str) -> list[Conversation]:
 def main() -> None:
     """Run the protocols that are named and merge their rows into results.json."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("protocols", nargs="+", choices=["locomo", "synthetic", "beam", "ablation"])
+    ask.add_argument("protocols", nargs="+", choices=sorted(PROTOCOLS))
     ask.add_argument("--seeds", type=int, default=5)
     ask.add_argument("--work", type=Path, default=Path("runs/embedder_2048"))
     ask.add_argument("--cache", type=Path, default=Path("runs/cache"))
@@ -224,7 +225,7 @@ def _transferred(bench: Bench, source: str, target: str, seeds: int, command: st
     return _rows([others], target, "none", command) + rows
 
 
-def _ablation(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:
+def _ablation(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
     rows = []
     for name, overrides in ABLATIONS.items():
         found = held_out_conversations(bench, 1, overrides, f"-{name}" if name else "")
@@ -232,11 +233,33 @@ def _ablation(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]
     return rows
 
 
+def _bytes(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
+    """Score BM25 given as many columns as the trained vector: hashed to each width."""
+    corpus = _corpus("locomo")
+    widths = (2048, 1216, 800, 592, 384)
+    hashers = [HashingEmbedder(dim=d, k1=K1, b=B, mean_length=12.0, copies=8) for d in widths]
+    systems = [VectorRetriever(name=f"bm25-hashed-{h.dim}", embedder=h) for h in hashers]
+    return _rows([score(systems, corpus)], "locomo", "none", command)
+
+
+def _forgetting(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
+    """Score general sets before and after: the encoder, and the heads of seed 0 of every protocol that was run."""
+    embedders = {"minilm-384": bench.encoder}
+    for label in ("locomo-s0-f0", "synthetic-locomo-s0", "beam500k_user-locomo-s0"):
+        model = bench.work / "fits" / label / "model"
+        for dim in (2048, 384) if model.is_dir() else ():
+            embedders[f"projected-{dim}, {label}"] = embedder_of(model, bench.encoder, dim=dim)
+    said = {"protocol": "forgetting", "ci95": [], "seeds": 1, "command": command, "commit": commit()}
+    return [row | said for row in forgetting(embedders)]
+
+
 PROTOCOLS: dict[str, Callable[[Bench, int, str], list[dict[str, object]]]] = {
     "locomo": _locomo,
     "synthetic": _synthetic,
     "beam": _beam,
     "ablation": _ablation,
+    "bytes": _bytes,
+    "forgetting": _forgetting,
 }
 
 

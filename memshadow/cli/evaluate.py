@@ -27,20 +27,20 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
 
     from memshadow.cli._measure import forgetting, table
-    from memshadow.data.corpora.base import ConversationCorpus
     from memshadow.memory.evaluation import score
+    from memshadow.memory.retrieval import name_of
 
     config = load("evaluate", argv)
     corpus = build(config.data)
-    if not isinstance(corpus, ConversationCorpus):
-        raise ConfigError(f"data={corpus.name} holds no conversations; choose one that does, e.g. locomo or synthetic.")
+    if not hasattr(type(corpus), "conversations"):  # isinstance of a protocol would read the files, to fingerprint them
+        raise ConfigError(f"{corpus.name} holds no conversations; choose a corpus that does, e.g. data=synthetic.")
     encoder = _cached(build(config.encoder), config)
     subject = _subject(config, encoder)
     scored = score(_systems(config, subject, encoder), corpus.conversations())
-    kept = forgetting({encoder.name: encoder, subject.name: subject}) if config.forgetting else []
+    name = _name(subject, encoder)
+    kept = forgetting({name_of(encoder): encoder, name: subject}) if config.forgetting else []
     _write(Path(config.out), scored, kept, corpus=corpus.name, argv=argv)
     console = Console(highlight=False)
-    name = _name(subject, encoder)
     console.print(table(scored, subject=name, title=f"{corpus.name}: {len(scored[0].rankings)} questions"))
     for row in kept:
         console.print(f"  {row['data']} {row['metric']}: {row['system']} {row['mean']:.4f} (n = {row['n']})")
@@ -64,7 +64,9 @@ def _subject(config: DictConfig, encoder: Embedder) -> Embedder:
 
 
 def _name(subject: Embedder, encoder: Embedder) -> str:
-    return f"minilm-{encoder.dim}" if subject is encoder else subject.name
+    from memshadow.memory.retrieval import name_of
+
+    return name_of(encoder) if subject is encoder else subject.name
 
 
 def _systems(config: DictConfig, subject: Embedder, encoder: Embedder) -> list[Retriever]:
@@ -85,5 +87,5 @@ def _write(
     for one in scored:
         write_rankings(one, out / "rankings" / f"{one.system}.jsonl")
     said = {"data": corpus, "command": " ".join(["memshadow", "evaluate", *argv]), "commit": commit()}
-    rows = json.dumps([*result_rows(scored, **said), *kept], indent=1)
+    rows = json.dumps([*result_rows(scored, **said), *({**said, **row} for row in kept)], indent=1)
     write_bytes(out / "results.json", rows.encode())

@@ -58,6 +58,8 @@ class FusionRetriever:
     def __init__(self, *, name: str, method: str, parts: Sequence[Retriever]) -> None:
         if method not in ("rrf", "minmax"):
             raise ConfigError(f"method={method!r}; choose rrf or minmax")
+        if not parts:
+            raise ConfigError(f"the fusion {name} needs parts to fuse; none came")
         self.name, self._method, self._parts = name, method, list(parts)
 
     def scores(self, memories: Sequence[Memory], questions: Sequence[str]) -> Float[ndarray, "q n"]:
@@ -66,12 +68,17 @@ class FusionRetriever:
         return reciprocal_rank(found) if self._method == "rrf" else min_max(found, [1 / len(found)] * len(found))
 
 
+def name_of(encoder: Embedder) -> str:
+    """Return what tables call an encoder: the packaged one is ``minilm-384``, whichever engine runs it."""
+    return f"minilm-{encoder.dim}" if encoder.name.startswith("minilm-") else encoder.name
+
+
 def baselines(encoder: Embedder, *, dim: int, k1: float, b: float, seed: int) -> list[Retriever]:
     """Return what a trained embedder must beat: BM25, the encoder, it at ``dim`` by a random matrix, two fusions."""
     from memshadow.models.random_projection import RandomProjection
 
     words = LexicalRetriever(name="bm25", k1=k1, b=b)
-    dense = VectorRetriever(name=f"minilm-{encoder.dim}", embedder=encoder)
+    dense = VectorRetriever(name=name_of(encoder), embedder=encoder)
     return [
         words,
         dense,

@@ -30,8 +30,12 @@ def nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def check(file: Path) -> None:
-    """Bind every node of a YAML to its target's signature."""
-    for node in nodes(OmegaConf.to_container(OmegaConf.load(file))):
+    """Bind every node of a YAML to its target's signature; a default ``choice@key`` gives that key."""
+    tree = OmegaConf.to_container(OmegaConf.load(file))
+    if isinstance(tree, dict) and "_target_" in tree:
+        placed = [str(choice).partition("@")[2] for choice in tree.pop("defaults", [])]
+        tree |= {key: None for key in placed if key}
+    for node in nodes(tree):
         signature = inspect.signature(_trusted(node["_target_"], file.stem))
         given = {key: value for key, value in node.items() if key not in KEYS_OF_BUILD}
         (signature.bind_partial if node.get("_partial_") else signature.bind)(**given)

@@ -1,5 +1,6 @@
 """A cache of rows: same rows, each text encoded once, and whatever a killed process leaves is mended."""
 
+import math
 import multiprocessing
 import os
 
@@ -91,7 +92,11 @@ def test_rows_are_the_encoders_in_order_and_each_text_is_encoded_once(tmp_path):
 
 def test_the_speaker_is_part_of_the_text(tmp_path):
     embedder, _ = opened(tmp_path)
-    told = [Passage(text="the dog", speaker="Ann"), Passage(text="the dog", speaker="Bo"), Passage(text=" ", speaker="Bo")]
+    told = [
+        Passage(text="the dog", speaker="Ann"),
+        Passage(text="the dog", speaker="Bo"),
+        Passage(text=" ", speaker="Bo"),
+    ]
     np.testing.assert_array_equal(embedder.embed_passages(told), Encoder().embed_passages(told))
 
 
@@ -149,7 +154,7 @@ def test_many_texts_are_written_as_they_come(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("extra", [1, ROW - 1, ROW, 3 * ROW + 5])
 def test_rows_without_keys_are_written_over(filled, extra):
-    keys, rows = files(filled)
+    _, rows = files(filled)
     with rows.open("ab") as file:
         file.write(b"\xff" * extra)
     embedder, encoder = opened(filled)
@@ -160,16 +165,16 @@ def test_rows_without_keys_are_written_over(filled, extra):
 
 @pytest.mark.parametrize("lost", [1, ROW, 2 * ROW + 3])
 def test_keys_without_rows_are_encoded_again(filled, lost):
-    keys, rows = files(filled)
+    _, rows = files(filled)
     os.truncate(rows, rows.stat().st_size - lost)
-    assert_right(filled, encoded=TEXTS[-(-(-lost // ROW)) :])
+    assert_right(filled, encoded=TEXTS[-math.ceil(lost / ROW) :])
 
 
 @pytest.mark.parametrize("lost", [1, KEY - 1, KEY, KEY + 1])
 def test_half_a_key_is_none(filled, lost):
-    keys, rows = files(filled)
+    keys, _ = files(filled)
     os.truncate(keys, keys.stat().st_size - lost)
-    assert_right(filled, encoded=TEXTS[-(-(-lost // KEY)) :])
+    assert_right(filled, encoded=TEXTS[-math.ceil(lost / KEY) :])
 
 
 @pytest.mark.parametrize("gone", ["keys", "rows", "both"])
@@ -187,7 +192,9 @@ def test_a_cache_deleted_under_a_running_process_is_begun_again(filled):
         file.unlink()
     embedder.embed_passages(passages([*TEXTS, "new"]))
     embedder, encoder = opened(filled)
-    np.testing.assert_array_equal(embedder.embed_passages(passages(["new"])), Encoder().embed_passages(passages(["new"])))
+    np.testing.assert_array_equal(
+        embedder.embed_passages(passages(["new"])), Encoder().embed_passages(passages(["new"]))
+    )
     assert encoder.read == []
     assert_right(filled)
 
@@ -219,7 +226,7 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 
     embedder, _ = opened(tmp_path)
     monkeypatch.setattr(cached, "_write_at", full)
-    with pytest.raises(MemshadowError, match="The disk is full: .*could not be written"):
+    with pytest.raises(MemshadowError, match=r"The disk is full: .*could not be written"):
         embedder.embed_passages(passages())
 
 

@@ -153,7 +153,7 @@ def test_each_text_is_encoded_once_and_never_again(tmp_path):
     learner(first).parts(*talks, cache=tmp_path, seed=0)
     assert first.read
     assert len(first.read) == len(set(first.read))
-    module, data = learner(second).parts(*talks, cache=tmp_path, seed=0)
+    _, data = learner(second).parts(*talks, cache=tmp_path, seed=0)
     assert second.read == []
     uncached = learner().parts(*talks, cache=tmp_path / "other", seed=0)[1]
     for (one, _), (other, _) in zip(data.val_dataloader(), uncached.val_dataloader(), strict=True):

@@ -104,7 +104,9 @@ def test_a_blank_passage_is_zero_though_its_neighbours_speak(embedder):
     assert not embedder.embed_queries(["", " \n", "\u3000"]).any()
 
 
-@pytest.mark.parametrize("text", ["\ud83d lone \udc00", "🎉", "漢字かな", "مرحبا", "\x00", "word " * 20_000, "a" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["\ud83d lone \udc00", "🎉", "漢字かな", "مرحبا", "\x00", "word " * 20_000, "a" * 100_000]
+)
 def test_any_text_gives_a_finite_row(embedder, text):
     told = Passage(text=text, speaker=text[:50], before=(Turn(text=text),), after=(Turn(text=text),))
     assert np.isfinite(embedder.embed_passages([told])).all()
@@ -181,7 +183,7 @@ def test_a_width_that_it_does_not_fold_to_is_refused_with_those_it_does(model, d
 
 def test_a_model_without_a_lexical_block_has_one_width():
     assert untrained(dim=DENSE, width=0).embed_passages(passages()).shape == (len(SAID), DENSE)
-    with pytest.raises(ConfigError, match="it folds to 8$"):
+    with pytest.raises(ConfigError, match=r"it folds to 8$"):
         untrained(dim=DENSE + 16, width=0)
 
 
@@ -268,7 +270,9 @@ def test_a_query_without_a_scope_takes_idf_from_the_training_corpus(model):
 
 
 def test_another_encoder_is_refused(model):
-    with pytest.raises(CheckpointError, match=r"was trained on the encoder hashing-8 .*\. Choose that encoder, or train"):
+    with pytest.raises(
+        CheckpointError, match=r"was trained on the encoder hashing-8 .*\. Choose that encoder, or train"
+    ):
         trained(model, encoder=Encoder(copies=3))
 
 
