@@ -57,7 +57,8 @@ def widths(model: Path, encoder: Embedder) -> list[int]:
     if stored.kind != KIND:
         return []
     lexical = int(stored.settings["views"]["width"])
-    return [encoder.dim + lexical // n for n in (1, 2, 4, 8) if lexical % n == 0] + [encoder.dim]
+    fits = [encoder.dim + lexical // n for n in (1, 2, 4, 8) if lexical % n == 0]
+    return list(dict.fromkeys([*fits, encoder.dim]))
 
 
 def head_systems(model: Path, encoder: Embedder, *, k1: float, b: float) -> list[Retriever]:

@@ -16,14 +16,14 @@ import torch
 from memshadow.errors import DataError
 from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
-from memshadow.models.head import ConversationFeatures, HeadModule, blended, chosen_blend
+from memshadow.models.head import LEXICAL_WEIGHTS, ConversationFeatures, HeadModule, blended, chosen_blend
 from memshadow.models.lexical import TermStatistics, terms
 from memshadow.models.projected import ViewMaker, ViewSettings, untrained, write_projection
 from memshadow.training.batching import BatchLoader, Draw, FixedBatches
 from memshadow.training.progress import steps
 from memshadow.types import Conversation, in_context
 
-_BLENDS = [(share, lexical) for share in (1.0, 0.75, 0.5) for lexical in (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)]
+_BLENDS = [(share, lexical) for share in (1.0, 0.75, 0.5) for lexical in LEXICAL_WEIGHTS]
 
 
 class HeadLearner:

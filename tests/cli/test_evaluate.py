@@ -110,9 +110,10 @@ def test_what_is_forgotten_is_measured_where_the_sets_are_here(tmp_path, home, c
         ("a dog", "forty dollars", 0.0),
     ]
     (home / "stsb" / "stsb-en-test.csv").write_text("".join(f"{a},{b},{gold}\n" for a, b, gold in pairs))
-    assert evaluate(tmp_path, "embedder=hashing", "embedder.dim=4096") == 0
+    assert evaluate(tmp_path, "embedder=hashing", "embedder.dim=4096", "encoder.dim=1") == 0
     rows = {r["system"]: r for r in results(tmp_path) if r["metric"] == "spearman"}
-    assert rows.keys() == {"hashing-16", "hashing-4096"}
+    assert rows.keys() == {"hashing-1", "hashing-4096"}
+    assert rows["hashing-1"]["mean"] < 0.99
     assert (rows["hashing-4096"]["mean"], rows["hashing-4096"]["n"]) == (pytest.approx(1), 3)
     assert rows["hashing-4096"]["data"] == "stsb"
     assert "stsb spearman: hashing-4096 1.0000 (n = 3)" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import importlib.util
 import json
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +102,8 @@ def test_a_budget_counts_speaker_and_text_but_no_caption(scored):
     long = [talk("c", 2, [("one", [1])], text="x" * (1024 - len("Ann: ")))]  # 256 tokens each
     row = score([Forward()], long)[0].rankings[0].figures
     assert (row["er@256"], row["er@512"]) == (0, 1)
+    shown = [replace(m, image_caption="a red kite") for m in long[0].memories]
+    assert score([Forward()], [replace(long[0], memories=tuple(shown))])[0].rankings[0].figures["er@512"] == 1
     longer = [talk("c", 2, [("one", [1])], text="x" * 1024)]
     assert score([Forward()], longer)[0].rankings[0].figures["er@512"] == 0
 

@@ -147,6 +147,14 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another(trained, tmp
     assert weights[0] == weights[1] != weights[2]
 
 
+def test_a_pull_keeps_the_matrices_by_the_start(tmp_path):
+    def moved(pull):
+        module = go(tmp_path / str(pull), learner(pull=pull, max_epochs=2)).module
+        return (module.head.query - torch.eye(DENSE)).abs().max().item()
+
+    assert moved(10.0) < 0.8 * moved(0.0)
+
+
 def test_each_text_is_encoded_once_and_never_again(tmp_path):
     first, second = Encoder(), Encoder()
     talks = [conversation(i) for i in range(3)], [conversation(9)]

@@ -92,6 +92,12 @@ def test_by_hand():
     assert (row["er@256"], row["er@512"], row["er@1024"], row["session_hit@1"]) == (0, 0.5, 1, 1)
 
 
+def test_a_budget_may_be_used_up_and_ends_at_the_first_that_does_not_fit():
+    cost, session = {"a": 128, "b": 128, "c": 500, "d": 1}, dict.fromkeys("abcd", "s")
+    row = score_ranking("abcd", {"b", "d"}, cost=cost, session=session)
+    assert (row["er@256"], row["er@512"], row["er@1024"]) == (0.5, 0.5, 1)
+
+
 def test_a_ranking_without_anything_scores_zero():
     assert not any(score_ranking([], {"a"}, cost={"a": 1}, session={"a": "1"}).values())
 
