@@ -42,8 +42,8 @@ def embedder_of(model: Path, encoder: Embedder, *, dim: int | None = None) -> Em
         runtime="auto",
         device="auto",
         batch_tokens=1024,
-        max_tokens=256,
-        context_turns=0,
+        max_tokens=int(stored.settings["max_tokens"]),
+        context_turns=int(stored.settings["context_turns"]),
         threads=0,
     )
 
@@ -83,7 +83,7 @@ def table(scored: Sequence[Scored], *, subject: str, title: str) -> Table:
     from memshadow.memory.evaluation import SHOWN
 
     mine = next(one for one in scored if one.system == subject)
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", padding=0)
     grid.add_column("system", no_wrap=True)
     for heading in ("nDCG@10", "95 %", "R@10", "er@512", "sess@1", "gain", "95 %"):
         grid.add_column(heading, justify="right", no_wrap=True)
@@ -176,7 +176,7 @@ def figures_of(scored: Sequence[Scored], model: Path, encoder: Embedder, held_ou
         levels = {one.system: one.estimate(SHOWN[0]).mean for one in scored if one.system in ("bm25", "fusion-minmax")}
         found["ndcg_over_dims"] = ndcg_over_dims({"projected": sorted(curve, key=lambda r: r["dim"])}, levels=levels)
     embedder, memories = embedder_of(model, encoder), held_out[0].memories
-    before, after = getattr(embedder, "reach", (0, 0))
+    before, after = embedder.reach
     rows = embedder.embed_passages(in_context(memories, before=before, after=after))
     found["memory_map"] = memory_map(rows, [m.speaker for m in memories], title=f"Memories of {held_out[0].id}")
     return found

@@ -120,7 +120,6 @@ class _Split:
 
 def _split(config: DictConfig) -> _Split:
     """Read the corpus and part its conversations three ways; never within one."""
-    from memshadow.data.corpora.base import ConversationCorpus
     from memshadow.data.partition import hold_out
 
     corpus = build(config.data)

@@ -46,7 +46,7 @@ class VectorRetriever:
 
     def scores(self, memories: Sequence[Memory], questions: Sequence[str]) -> Float[ndarray, "q n"]:
         """Return the products."""
-        before, after = getattr(self.embedder, "reach", (0, 0))
+        before, after = self.embedder.reach
         stored = self.embedder.embed_passages(in_context(memories, before=before, after=after))
         statistics = TermStatistics.of(terms(m.rendered()) for m in memories)
         return np.asarray(self.embedder.embed_queries(questions, statistics=statistics) @ stored.T)

@@ -24,7 +24,7 @@ class Embedder(Protocol):
       whose vectors are averaged, weighted by length; nothing is silently dropped.
     - Rows of non-blank text have unit norm where ``normalised`` is true (lexical and projected ones do not).
     - The same text gives the same row whatever else is in the call (within the float tolerance of its engine).
-    - ``Passage.before`` and ``after`` may be ignored by an embedder that reads one turn only.
+    - ``reach`` says how many turns before and after a passage are read: more are ignored, fewer are no error.
     - ``statistics`` are the term statistics of the scope being searched; an embedder without idf ignores them, one with
       idf falls back to its own background statistics where they are ``None``.
     - ``fingerprint`` changes whenever any vector could; vectors of two fingerprints must never be compared.
@@ -34,6 +34,11 @@ class Embedder(Protocol):
     dim: int
     normalised: bool
     fingerprint: str
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return (turns before, turns after) that a passage's row depends on; (0, 0) reads one turn alone."""
+        ...
 
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
         """Return one row per passage, as it is stored."""

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from memshadow.errors import ConfigError
 from memshadow.models.base import Embedder
 from memshadow.models.lexical import TermStatistics
 from memshadow.training.atomic import clear_errors
@@ -39,6 +40,11 @@ class CachedEmbedder:
     """
 
     def __init__(self, *, encoder: Embedder, folder: str) -> None:
+        if encoder.reach != (0, 0):
+            raise ConfigError(
+                f"a cache keeps one row a text, but {encoder.name} reads {encoder.reach[0]} turns before and "
+                f"{encoder.reach[1]} after; set its context_turns to 0"
+            )
         self._encoder = encoder
         self.name, self.dim, self.fingerprint = encoder.name, encoder.dim, encoder.fingerprint
         self.normalised = encoder.normalised
@@ -48,6 +54,11 @@ class CachedEmbedder:
         self._keys_file, self._rows_file = base / f"{name}.keys", base / f"{name}.rows"
         self._known: dict[bytes, ndarray] = {}
         self._read_rows = 0
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return (0, 0): one turn alone is read."""
+        return 0, 0
 
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
         """Return the encoder's rows for the passages' own rendered texts."""

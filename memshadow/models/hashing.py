@@ -49,6 +49,11 @@ class HashingEmbedder:
         self.fingerprint = f"{_METHOD}-{dim}-{k1:g}-{b:g}-{mean_length:g}-{copies}"
         self._k1, self._b, self._mean_length, self._copies = k1, b, mean_length, copies
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return (0, 0): one turn alone is read."""
+        return 0, 0
+
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
         """Return one row of saturated term counts per passage; the turns around it are not read."""
         return self._stacked([self._passage_row(reading(passage, context_turns=0)) for passage in passages])

@@ -25,6 +25,11 @@ class RandomProjection:
         self.name, self.dim = f"random-{dim}", dim
         self.fingerprint = f"random-{seed}-{dim}-{encoder.fingerprint}"
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return the encoder's reach."""
+        return self._encoder.reach
+
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
         """Return the projected rows; zero rows stay zero."""
         return np.asarray(self._encoder.embed_passages(passages) @ self._matrix)

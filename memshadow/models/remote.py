@@ -99,6 +99,11 @@ class RemoteEmbedder:
         self._sleep: Callable[[float], None] = time.sleep
         self._open = build_opener(_NoRedirect).open
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return the turns of context in front, and none behind."""
+        return self._context_turns, 0
+
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
         """Return one unit row per passage; a blank one gives zeros. Raises RemoteError."""
         return self._embed([reading(passage, context_turns=self._context_turns) for passage in passages])

@@ -99,6 +99,11 @@ class StaticEmbedder:
         digest.update((folder / FILE).read_bytes())
         self.fingerprint = f"static-1-{digest.hexdigest()}"
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return (0, 0): one turn alone is read."""
+        return 0, 0
+
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
         """Return one unit row per passage, the turns around it not read; a blank one gives zeros."""
         return self._embed([reading(passage, context_turns=0) for passage in passages])

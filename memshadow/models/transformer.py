@@ -71,6 +71,11 @@ class TransformerEmbedder:
             f"transformer-{fingerprint_of(folder, _METHOD, self._runtime.precision, max_tokens, context_turns)}"
         )
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return the turns of context in front, and none behind."""
+        return self._context_turns, 0
+
     def embed_passages(self, passages: Sequence[Passage]) -> Float32[ndarray, "n dim"]:
         """Return one unit row per passage, read with its ``context_turns`` earlier turns; a blank one gives zeros."""
         return self._embed([reading(passage, context_turns=self._context_turns) for passage in passages])

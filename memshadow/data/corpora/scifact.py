@@ -89,7 +89,9 @@ class ScifactCorpus:
 
     def _memory(self, document_id: str, turn: int, title: str, abstract: str) -> Memory:
         text = f"{title.rstrip('. ')}. {abstract}" if title else abstract
-        return Memory(id=document_id, conversation_id=self.name, session_id=document_id, turn=turn, speaker="", text=text)
+        return Memory(
+            id=document_id, conversation_id=self.name, session_id=document_id, turn=turn, speaker="", text=text
+        )
 
     def _question(self, claim_id: str, text: str, cited: list[str]) -> Question:
         return Question(
