@@ -63,8 +63,9 @@ def _choices(where: Sequence[Path], text: str) -> Iterator[str]:
 
 
 def summary(config: Path) -> str:
-    """Return the comment that opens a config: its line in the help."""
-    opening = config.read_text(encoding="utf-8").partition("\n")[0]
+    """Return the comment that opens a config: its line in the help. Hydra's own header stands before it."""
+    text = config.read_text(encoding="utf-8")
+    opening = next((line for line in text.splitlines() if not line.startswith("# @")), "")
     return opening.removeprefix("#").strip() if opening.startswith("#") else ""
 
 
