@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from memshadow.models.lexical import BM25, TermStatistics, terms
 from memshadow.types import Memory, in_context
 
 
+@runtime_checkable
 class Retriever(Protocol):
     """Scores every memory of one conversation for each question; higher is better, ties keep the order of saying."""
 
