@@ -70,7 +70,7 @@ def load(task: str, overrides: Sequence[str] = ()) -> DictConfig:
 
     Raises:
         ConfigError: an override cannot be read, names a key or a choice that does not exist (the nearest one is told),
-            or leaves a ``???`` of the task open.
+            leaves a ``???`` of the task open, or gives a number or a yes/no of the task as something else.
     """
     from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 
@@ -85,6 +85,7 @@ def load(task: str, overrides: Sequence[str] = ()) -> DictConfig:
     except ConfigCompositionException as error:
         raise ConfigError(_no_such_key(task, words, where) or _in_one_line(error)) from error
     _refuse_open(task, config)
+    _refuse_wrong_kind(task, config, where)
     return config
 
 
@@ -290,6 +291,18 @@ def _refuse_open(task: str, config: DictConfig) -> None:
     for key in map(str, config):
         if OmegaConf.is_missing(config, key):
             raise ConfigError(f"{task} needs {key}: memshadow {task} {key}=...")
+
+
+def _refuse_wrong_kind(task: str, config: DictConfig, where: Sequence[Path]) -> None:
+    """Refuse another kind of value where the task's own default is a number or a truth value; classes check theirs."""
+    from omegaconf import OmegaConf
+
+    file = next(folder / f"{task}.yaml" for folder in where if (folder / f"{task}.yaml").is_file())
+    for name, default in OmegaConf.load(file).items_ex(resolve=False):
+        key, wanted = str(name), type(default)
+        value = config.get(key)
+        if wanted in (int, float, bool) and key in config and not _fits(value, wanted):
+            raise ConfigError(f"{key} must be {wanted.__name__}, got {value!r} ({type(value).__name__}).")
 
 
 def _keys(tree: Any, path: str = "") -> Iterator[str]:

@@ -61,6 +61,9 @@ def test_overrides_and_interpolations_reach_the_config(shipped: Path) -> None:
         ("seed=1,2", "multirun"),
         ("+seed=1", "'++seed=1'"),
         ("seed=???", "train needs seed: memshadow train seed=..."),
+        ("seed=abc", "seed must be int, got 'abc' (str)."),
+        ("seed=0.5", "seed must be int, got 0.5 (float)."),
+        ("seed=null", "seed must be int, got None (NoneType)."),
     ],
 )
 def test_a_mistake_is_answered_with_the_right_word(override: str, told: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from memshadow.data.corpora.base import ConversationCorpus
+    from memshadow.data.partition import Split
     from memshadow.memory.evaluation import Scored
     from memshadow.models.base import Embedder
     from memshadow.training.run import TrainResult
@@ -120,23 +121,28 @@ class _Split:
 
 def _split(config: DictConfig) -> _Split:
     """Read the corpus and part its conversations three ways; never within one."""
-    from memshadow.data.partition import hold_out
-
     corpus = build(config.data)
     if not hasattr(type(corpus), "conversations"):  # isinstance of a protocol would read the files, to fingerprint them
         raise ConfigError(f"data={_choice(config.data)} holds no conversations; train on one that does, e.g. locomo.")
     conversations = list(corpus.conversations())
-    try:
-        outer = hold_out((c.id for c in conversations), share=config.held_out, seed=config.seed)
-        inner = hold_out(outer.training, share=config.validation, seed=config.seed)
-    except ValueError as error:
-        raise ConfigError(f"{len(conversations)} conversations of {corpus.name}: {error}.") from error
+    outer = _held_out("held_out", [c.id for c in conversations], config, corpus.name)
+    inner = _held_out("validation", outer.training, config, corpus.name)
     return _Split(
         corpus=corpus,
         training=_of(conversations, inner.training),
         validation=_of(conversations, inner.held_out),
         held_out=_of(conversations, outer.held_out),
     )
+
+
+def _held_out(key: str, ids: Sequence[str], config: DictConfig, corpus: str) -> Split:
+    """Hold out the share that the setting ``key`` says."""
+    from memshadow.data.partition import hold_out
+
+    try:
+        return hold_out(ids, share=config[key], seed=config.seed)
+    except ValueError as error:
+        raise ConfigError(f"{key}={config[key]} of {len(ids)} conversations of {corpus}: {error}.") from error
 
 
 def _of(conversations: Iterable[Conversation], ids: Iterable[str]) -> list[Conversation]:

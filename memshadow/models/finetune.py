@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ from memshadow.models.base import Embedder
 from memshadow.models.checkpoint import describe
 from memshadow.models.contrast import Contrast
 from memshadow.models.encoder import EncoderSource, TextEncoder
+from memshadow.models.inference.bert import is_bert, read_json
+from memshadow.models.inference.choice import engine_file
+from memshadow.models.inference.onnx_graph import export_onnx
 from memshadow.models.lexical import BM25
 from memshadow.models.module import EncoderModule
 from memshadow.models.texts import Ranking, Scorer, TextPair, TextPairs, graded, ranking_of
@@ -144,13 +148,15 @@ class FinetuneLearner:
         return module, data
 
     def export(self, module: pl.LightningModule, folder: Path) -> None:
-        """Average with the start as validation says, and write the model."""
+        """Average with the start as validation says; write the model and, where ``onnx`` is installed, its graph."""
         if not isinstance(module, EncoderModule):
             raise TypeError(f"a {type(module).__name__} came; needed: the EncoderModule that parts() gave")
         alpha = self._average(module.encoder)
         module.encoder.save(folder)
         settings = {"context_turns": self._before, "max_tokens": self._max_tokens, "alpha": alpha}
         describe(folder, kind=KIND, settings=settings)
+        if find_spec("onnx") and is_bert(read_json(folder / "config.json")):
+            export_onnx(folder, folder / engine_file("fp32"), int8=False)
 
     def _average(self, encoder: TextEncoder) -> float:
         """Set ``encoder`` to the best mix of start and present weights; return the present ones' share."""

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from memshadow.errors import ConfigError
+from memshadow.models.checkpoint import DESCRIPTION, read_model
 from memshadow.models.chunking import batches, joined, windows
 from memshadow.models.inference.bert import WEIGHTS, read_json
 from memshadow.models.inference.choice import open_runtime
@@ -36,7 +38,8 @@ class TransformerEmbedder:
         batch_tokens: how many tokens a batch may hold, padding included: bounds memory, changes no vector.
         max_tokens: the longest chunk, special tokens included; a longer text is cut into chunks of equal length whose
             unit vectors are averaged, weighted by length, and brought back to norm 1.
-        context_turns: how many turns of ``Passage.before`` are put in front of a passage, one a line.
+        context_turns: how many turns of ``Passage.before`` are put in front of a passage, one a line; ``None``: as many
+            as the model was trained with here, none for another.
         threads: threads of the engine; 0 leaves it to the engine.
 
     Raises MissingExtraError without the runtime's package, ConfigError for settings that fit no model, CheckpointError
@@ -53,14 +56,17 @@ class TransformerEmbedder:
         device: str,
         batch_tokens: int,
         max_tokens: int,
-        context_turns: int,
+        context_turns: int | None,
         threads: int,
     ) -> None:
-        if batch_tokens < 1 or context_turns < 0:
+        if batch_tokens < 1 or (context_turns or 0) < 0:
             raise ConfigError(
                 f"batch_tokens >= 1 and context_turns >= 0 are needed; got {batch_tokens=}, {context_turns=}"
             )
         folder = locate(model)
+        trained = _trained_with(folder)
+        if context_turns is None:
+            context_turns = int(trained.get("context_turns", 0))
         self._tokens = Tokens(folder)
         self._window = _window(folder, self._tokens, max_tokens)
         self._runtime = open_runtime(folder, runtime, device=device, threads=threads)
@@ -106,6 +112,11 @@ class TransformerEmbedder:
         for batch in batches([len(piece) for piece in pieces], self._batch_tokens):
             rows[batch] = self._runtime.encode([pieces[place] for place in batch])
         return joined(rows, owners, sizes, len(texts))
+
+
+def _trained_with(folder: Path) -> Mapping[str, Any]:
+    """Return the settings of a model that memshadow trained, checked for version and damage; none of another's."""
+    return read_model(folder).settings if (folder / DESCRIPTION).is_file() else {}
 
 
 def _window(folder: Path, tokens: Tokens, max_tokens: int) -> int:

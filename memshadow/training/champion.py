@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from memshadow.errors import DataError
+from memshadow.errors import DataError, MemshadowError
 from memshadow.training.registry import CHAMPION, ModelRegistry, RegisteredModel
 
 _RESAMPLES, _SEED = 4_000, 0
@@ -125,7 +125,7 @@ def crown(
 
     The alias moves if and only if the verdict promotes. Verdict and figures are tagged on the version, its scores kept
     with its run. A champion that was scored on other questions is scored again by ``rescore(model_folder)``; without
-    one it keeps its title.
+    one, or where that cannot be done (it needs another encoder, say), it keeps its title.
 
     Raises:
         DataError: the scores do not fit together, see ``decide``.
@@ -164,7 +164,11 @@ def _against(
         if rescore is None:
             reason = f"the champion, {rival}, was not scored on these {len(scores)} questions, so nothing can be said"
             return Verdict(promote=False, rival=rival, metric=metric, reason=reason)
-        theirs = rescore(champion.folder)
+        try:
+            theirs = rescore(champion.folder)
+        except MemshadowError as error:
+            reason = f"the champion, {rival}, cannot be scored here ({error}); another model_name starts a new title"
+            return Verdict(promote=False, rival=rival, metric=metric, reason=reason)
     return decide(scores, theirs, rival_name=rival, metric=metric)
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
 from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
 
-from memshadow.errors import DataError
+from memshadow.errors import ConfigError, DataError
 from memshadow.training.atomic import new_folder
 from memshadow.training.learner import Learner
 from memshadow.training.lightning_logger import TrackerLogger
@@ -70,6 +71,7 @@ def train(
     Raises:
         DataError: nothing to train on or to validate with.
         CheckpointError: the state is of another model, a newer version, or wholly damaged.
+        ConfigError: Lightning has no such trainer on this machine, e.g. a GPU where there is none.
     """
     if not training or not validation:
         raise DataError(f"{len(training)} conversations to train on and {len(validation)} held out; both need one.")
@@ -135,26 +137,34 @@ def _trainer(
     stop = EarlyStopping(learner.monitor, mode="max", patience=learner.patience, strict=False)
     progress = sys.stderr.isatty() if options.progress is None else options.progress
     shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    return pl.Trainer(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        strategy=options.strategy,
-        precision=options.precision,  # type: ignore[arg-type]
-        accumulate_grad_batches=options.accumulate,
-        gradient_clip_val=options.clip_norm,
-        deterministic=options.deterministic,
-        max_epochs=learner.max_epochs,
-        callbacks=[stop, *callbacks, *([_progress_bar()] if progress else [])],
-        plugins=[StateIO(shapes)],
-        logger=logger,
-        enable_progress_bar=progress,
-        enable_checkpointing=True,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
+    try:
+        return pl.Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=options.strategy,
+            precision=options.precision,  # type: ignore[arg-type]
+            accumulate_grad_batches=options.accumulate,
+            gradient_clip_val=options.clip_norm,
+            deterministic=options.deterministic,
+            max_epochs=learner.max_epochs,
+            callbacks=[stop, *callbacks, *([_progress_bar()] if progress else [])],
+            plugins=[StateIO(shapes)],
+            logger=logger,
+            enable_progress_bar=progress,
+            enable_checkpointing=True,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"a trainer with accelerator={options.accelerator}, devices={options.devices}, "
+            f"strategy={options.strategy}, precision={options.precision} cannot be had here ({reason}); "
+            "trainer=cpu runs on every machine."
+        ) from error
 
 
 def _progress_bar() -> RichProgressBar:

@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_model_and_held_out_never_trains(runs):
     [
         (["resume=three"], "there is no such run"),
         (["learner.lrr=1"], "lrr"),
-        (["held_out=1.5"], "a share between 0 and 1"),
+        (["held_out=1.5"], "conversations of synthetic: a share between 0 and 1"),
         (["name=one", "seed=5"], "has seed 0, not 5"),
         (["name=one", "data.seed=9"], "was started on data"),
         (["-m", "seed=1,2", "trainer=ddp_cpu"], "a sweep trains in one process"),

