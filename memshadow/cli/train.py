@@ -303,7 +303,8 @@ def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:
         title = f"{split.corpus.name}: {asked} questions on {len(split.held_out)} conversations never seen, in points"
         console.print(table(outcome.scored, subject=outcome.scored[-1].system, title=title))
     sizes = f"{len(split.training)} training, {len(split.validation)} validation, {len(split.held_out)} held out"
-    console.print(f"  trained    {result.epochs} epochs in {result.seconds:.0f} s, best at {result.best_epoch + 1}")
+    took = f"{result.seconds:.0f} s after {result.preparing_s:.0f} s of encoding"
+    console.print(f"  trained    {result.epochs} epochs in {took}, best at {result.best_epoch + 1}")
     console.print(f"  data       {split.corpus.name}: {sizes} conversations")
     console.print(f"  model      {result.model}")
     console.print(f"  run        {folder}  (memshadow runs list, memshadow ui)")

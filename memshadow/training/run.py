@@ -46,6 +46,8 @@ class TrainResult:
     epochs: int
     steps: int
     seconds: float
+    """Of training; ``preparing_s`` came before: encoding the corpus, or reading it from the cache."""
+    preparing_s: float
     resumed: bool
     is_first_process: bool
     history: Sequence[Mapping[str, float]]
@@ -81,6 +83,7 @@ def train(
     seed_all(seed)
     module, data = learner.parts(training, validation, cache=cache, seed=seed)
     module.train()
+    prepared = time.monotonic()
     states = StateFolder(folder / "state")
     resumed = bool(states.numbers())
     best = BestWeights(folder / "best", monitor=learner.monitor)
@@ -103,7 +106,8 @@ def train(
         best_epoch=best.epoch,
         epochs=len(history.rows),
         steps=trainer.global_step,
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - prepared,
+        preparing_s=prepared - began,
         resumed=resumed,
         is_first_process=trainer.is_global_zero,
         history=history.rows,
