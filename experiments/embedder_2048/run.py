@@ -214,8 +214,11 @@ def _synthetic(bench: Bench, seeds: int, command: str) -> list[dict[str, object]
 
 
 def _beam(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:
-    rows = _transferred(bench, "beam500k_user", "locomo", seeds, command)
-    return rows + _transferred(bench, "beam500k_user", "beam100k", seeds, command)
+    return _transferred(bench, "beam500k_user", "locomo", seeds, command)
+
+
+def _beam100k(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:
+    return _transferred(bench, "beam500k_user", "beam100k", seeds, command)
 
 
 def _transferred(bench: Bench, source: str, target: str, seeds: int, command: str) -> list[dict[str, object]]:
@@ -257,6 +260,7 @@ PROTOCOLS: dict[str, Callable[[Bench, int, str], list[dict[str, object]]]] = {
     "locomo": _locomo,
     "synthetic": _synthetic,
     "beam": _beam,
+    "beam100k": _beam100k,
     "ablation": _ablation,
     "bytes": _bytes,
     "forgetting": _forgetting,
