@@ -49,8 +49,8 @@ ABLATIONS = {
 class Bench:
     """One encoder with its cache, and a folder for what was ranked."""
 
-    def __init__(self, work: Path, cache: Path) -> None:
-        self.work, self.cache = work, cache
+    def __init__(self, work: Path, cache: Path, ablations: Sequence[str] = ()) -> None:
+        self.work, self.cache, self.ablations = work, cache, ablations
         config = load("train", [])
         self.encoder: Embedder = CachedEmbedder(encoder=build(config.embedder), folder=str(cache))
 
@@ -194,8 +194,9 @@ def main() -> None:
     ask.add_argument("--seeds", type=int, default=5)
     ask.add_argument("--work", type=Path, default=Path("runs/embedder_2048"))
     ask.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    ask.add_argument("--ablations", nargs="*", choices=sorted(ABLATIONS), default=list(ABLATIONS))
     given = ask.parse_args()
-    bench = Bench(given.work, given.cache)
+    bench = Bench(given.work, given.cache, given.ablations)
     for protocol in given.protocols:
         command = f"python experiments/embedder_2048/run.py {protocol} --seeds {given.seeds}"
         _merge(PROTOCOLS[protocol](bench, given.seeds, command))
@@ -230,7 +231,8 @@ def _transferred(bench: Bench, source: str, target: str, seeds: int, command: st
 
 def _ablation(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
     rows = []
-    for name, overrides in ABLATIONS.items():
+    for name in bench.ablations:
+        overrides = ABLATIONS[name]
         found = held_out_conversations(bench, 1, overrides, f"-{name}" if name else "")
         rows += _rows(found, "locomo", f"ablation: {name or 'none'}", command)
     return rows
