@@ -25,6 +25,9 @@ from memshadow.training.atomic import write_bytes
 from memshadow.training.batching import BatchLoader, Draw, FixedBatches, bucketed
 from memshadow.types import Conversation, Passage, in_context
 
+_CALL_TOKENS = 100
+"""What one more pass through the encoder costs beside its tokens; measured loosely, the optimum is flat."""
+
 Scorer = Callable[[Sequence[str], Sequence[str]], Float32[ndarray, "q n"]]
 Cut = Callable[[Sequence[str]], list[list[int]]]
 """Texts -> token ids, cut to what the encoder reads, special tokens included."""
@@ -59,7 +62,7 @@ class Ranking(NamedTuple):
 
 def tokenised(ids: Sequence[Sequence[int]], *, chunk_tokens: int) -> Tokenised:
     """Return texts in chunks of like length, each of at most ``chunk_tokens`` tokens with padding."""
-    groups = list(batches([len(row) for row in ids], chunk_tokens))
+    groups = list(batches([len(row) for row in ids], chunk_tokens, call_tokens=_CALL_TOKENS))
     places = np.concatenate([np.asarray(group) for group in groups])
     return Tokenised([padded([ids[i] for i in group]) for group in groups], torch.from_numpy(np.argsort(places)))
 

@@ -1,5 +1,7 @@
 """Windows cover, batches fit, pieces come together again."""
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -22,14 +24,31 @@ def test_a_window_of_nothing():
         windows(3, 0)
 
 
-@given(lengths=st.lists(st.integers(1, 300), max_size=60), budget=st.integers(1, 1000))
-def test_batches_hold_every_place_once_within_the_budget_longest_first(lengths, budget):
-    made = list(batches(lengths, budget))
+@given(
+    lengths=st.lists(st.integers(1, 300), max_size=60),
+    budget=st.integers(1, 1000),
+    call_tokens=st.none() | st.integers(0, 500),
+)
+def test_batches_hold_every_place_once_within_the_budget_longest_first(lengths, budget, call_tokens):
+    made = list(batches(lengths, budget, call_tokens=call_tokens))
     flat = [place for batch in made for place in batch]
     assert sorted(flat) == list(range(len(lengths)))
     assert [lengths[place] for place in flat] == sorted(lengths, reverse=True)
     for batch in made:
         assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= budget
+
+
+def spent(groups, lengths, call_tokens):
+    return sum(len(group) * max(lengths[place] for place in group) + call_tokens for group in groups)
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=8), call_tokens=st.integers(0, 20))
+def test_no_other_cut_costs_less_than_the_one_chosen(lengths, call_tokens):
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    inner = range(1, len(order))
+    cuts = [cut for many in range(len(order)) for cut in combinations(inner, many)]
+    best = min(spent([order[a:b] for a, b in pairwise([0, *cut, len(order)])], lengths, call_tokens) for cut in cuts)
+    assert spent(list(batches(lengths, 10**6, call_tokens=call_tokens)), lengths, call_tokens) == best
 
 
 def test_pieces_join_by_length_and_missing_owners_stay_zero():
