@@ -19,6 +19,14 @@ class CheckpointError(MemshadowError, ValueError):
     """A checkpoint is damaged, of a newer version, or of another model."""
 
 
+class StoreError(MemshadowError):
+    """A store cannot do what was asked, is held by another process, or is damaged; nothing of the call was written."""
+
+
+class NotFoundError(MemshadowError, LookupError):
+    """Nothing of that name is in the scope that was asked; what lies in other scopes is never told."""
+
+
 class MissingExtraError(MemshadowError, ImportError):
     """A part needs a package that the installed extras do not bring."""
 

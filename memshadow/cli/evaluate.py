@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from memshadow.config import build, load
@@ -36,7 +38,11 @@ def main(argv: list[str]) -> int:
         raise ConfigError(f"{corpus.name} holds no conversations; choose a corpus that does, e.g. data=synthetic.")
     encoder = _cached(build(config.encoder), config)
     subject = _subject(config, encoder)
-    scored = score(_systems(config, subject, encoder), corpus.conversations())
+    with ExitStack() as open_memories:
+        systems = _systems(config, subject, encoder)
+        if config.served:
+            systems.insert(-1, _served(config, subject, open_memories))
+        scored = score(systems, corpus.conversations())
     name = _name(subject, encoder)
     kept = forgetting({name_of(encoder): encoder, name: subject}) if config.forgetting else []
     _write(Path(config.out), scored, kept, corpus=corpus.name, argv=argv)
@@ -75,6 +81,27 @@ def _systems(config: DictConfig, subject: Embedder, encoder: Embedder) -> list[R
     name = _name(subject, encoder)
     others = baselines(encoder, dim=2048, k1=config.k1, b=config.b, seed=config.seed) if config.baselines else []
     return [system for system in others if system.name != name] + [VectorRetriever(name=name, embedder=subject)]
+
+
+def _served(config: DictConfig, subject: Embedder, closing: ExitStack) -> Retriever:
+    """Return the subject as the service would serve it, on a store and an index in a folder of their own."""
+    from memshadow.memory.counting import ByteCounter
+    from memshadow.memory.served import ServedRetriever
+    from memshadow.memory.service import Memory
+    from memshadow.memory.supersession import NoRule
+
+    parts = load("memory", [f"folder={closing.enter_context(TemporaryDirectory())}"])
+    memory = Memory(
+        store=build(parts.store),
+        index=build(parts.index),
+        embedder=subject,
+        ranking=build(config.ranking),
+        rule=NoRule(),
+        counter=ByteCounter(),
+        near_threshold=2.0,
+    )
+    closing.callback(memory.close)
+    return ServedRetriever(name="served", memory=memory)
 
 
 def _write(

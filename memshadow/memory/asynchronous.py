@@ -1,0 +1,82 @@
+"""``AsyncMemory``: the same calls for an event loop. Each runs on a thread of its own pool; knows nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from memshadow.memory.service import Memory, What
+from memshadow.types import Added, Context, Hit, Record, Scope, Stats
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncMemory:
+    """A :class:`Memory` whose methods are awaited; arguments, results and errors are those of the method they name.
+
+    A call that is cancelled goes on in its thread: what it writes is written.
+    """
+
+    def __init__(self, memory: Memory, *, threads: int = 4) -> None:
+        self.memory = memory
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="memshadow")
+
+    async def add(self, what: What | list[Any], *, scope: Scope | None = None, **said: Any) -> Added | list[Added]:
+        """Remember one thing or many."""
+        return await self._run(self.memory.add, what, scope=scope, **said)
+
+    async def get(self, memory_id: str, *, scope: Scope | None = None) -> Record:
+        """Return the newest version of a memory."""
+        return await self._run(self.memory.get, memory_id, scope=scope)
+
+    async def history(self, memory_id: str, *, scope: Scope | None = None) -> list[Record]:
+        """Return all versions of a memory, oldest first."""
+        return await self._run(self.memory.history, memory_id, scope=scope)
+
+    async def update(self, memory_id: str, *, scope: Scope | None = None, **changed: Any) -> Record:
+        """Replace fields of a memory by a new version."""
+        return await self._run(self.memory.update, memory_id, scope=scope, **changed)
+
+    async def forget(self, memory_id: str, *, scope: Scope | None = None) -> None:
+        """Erase a memory."""
+        await self._run(self.memory.forget, memory_id, scope=scope)
+
+    async def search(self, query: str, *, k: int = 10, scope: Scope | None = None, **narrowed: Any) -> list[Hit]:
+        """Return the memories that answer a query best."""
+        return await self._run(self.memory.search, query, k=k, scope=scope, **narrowed)
+
+    async def context(self, query: str, *, budget_tokens: int, scope: Scope | None = None, **narrowed: Any) -> Context:
+        """Return what a prompt should hold to answer a query."""
+        return await self._run(self.memory.context, query, budget_tokens=budget_tokens, scope=scope, **narrowed)
+
+    async def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
+        """Return the last memories of a scope."""
+        return await self._run(self.memory.recent, last=last, scope=scope)
+
+    async def page(
+        self, *, after: int = 0, limit: int = 100, scope: Scope | None = None, **narrowed: Any
+    ) -> list[Record]:
+        """Return a page of the memories of a scope."""
+        return await self._run(self.memory.page, after=after, limit=limit, scope=scope, **narrowed)
+
+    async def stats(self, *, scope: Scope | None = None) -> Stats:
+        """Return what is kept for a scope's owner."""
+        return await self._run(self.memory.stats, scope=scope)
+
+    async def close(self) -> None:
+        """Finish what runs, then close the memory."""
+        await self._run(self.memory.close)
+        self._pool.shutdown()
+
+    async def __aenter__(self) -> AsyncMemory:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self, call: Callable[..., R], *given: Any, **named: Any) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *given, **named))

@@ -1,0 +1,44 @@
+"""How many tokens a text takes: what a budget is counted in."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from memshadow.models.pretrained import locate
+from memshadow.models.tokens import Tokens
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Counts the tokens of a text, special ones aside.
+
+    Adding text never lowers the count. ``""`` counts 0.
+    """
+
+    name: str
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens."""
+        ...
+
+
+class ByteCounter:
+    """Counts UTF-8 bytes: never fewer than any byte-level tokenizer's tokens, so a safe bound for an unknown model."""
+
+    name = "bytes"
+
+    def count(self, text: str) -> int:
+        """Return the number of bytes."""
+        return len(text.encode("utf-8", "surrogatepass"))
+
+
+class FileCounter:
+    """Counts by the ``tokenizer.json`` of a model folder, or of ``minilm`` (packaged)."""
+
+    def __init__(self, *, model: str) -> None:
+        self.name = model
+        self._tokens = Tokens(locate(model))
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens."""
+        return len(self._tokens([text])[0])

@@ -1,0 +1,166 @@
+"""What a caller hands in, checked and brought into one form. Knows no store: only what a memory may be."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, get_args
+
+from memshadow.errors import DataError
+from memshadow.types import Draft, Kind, Memory, Scope, Source
+
+LONGEST_TEXT = 1_000_000
+"""Characters. A memory is something that was said, not an archive; cut longer documents into passages."""
+_LONGEST_FIELD = 2_000
+_LONGEST_METADATA = 64_000
+_FIELDS = frozenset(field.name for field in fields(Draft))
+
+
+def drafted(what: str | Draft | Memory | Mapping[str, Any], **said: Any) -> Draft:
+    """Return a checked draft of a text, a draft, a corpus memory, or a mapping with a draft's fields.
+
+    ``said`` are further fields; they rule over those in ``what``. Times may be ISO 8601 text; without a zone they are
+    UTC.
+
+    Raises:
+        DataError: a field is unknown or of the wrong kind, the text is blank or too long, metadata is not JSON.
+    """
+    given = _fields_of(what) | said
+    unknown = [name for name in given if name not in _FIELDS]
+    if unknown:
+        raise DataError(f"a memory has no field {unknown[0]!r}; it has {', '.join(sorted(_FIELDS))}.")
+    if "text" not in given:
+        raise DataError(f"a memory needs text; only {', '.join(sorted(given)) or 'nothing'} came.")
+    given["happened_at"] = moment(given.get("happened_at"), "happened_at")
+    given["source"] = _source(given.get("source"))
+    given["tags"] = _tags(given.get("tags", ()))
+    return _checked(Draft(**given))
+
+
+def _fields_of(what: Any) -> dict[str, Any]:
+    if isinstance(what, str):
+        return {"text": what}
+    if isinstance(what, Draft):
+        return {field.name: getattr(what, field.name) for field in fields(Draft)}
+    if isinstance(what, Memory):
+        return {
+            "text": what.text,
+            "speaker": what.speaker,
+            "happened_at": what.timestamp,
+            "image_caption": what.image_caption,
+            "metadata": dict(what.metadata),
+        }
+    if isinstance(what, Mapping):
+        return {str(name): value for name, value in what.items()}
+    raise DataError(f"a memory is a text, a Draft or a mapping with its fields; {type(what).__name__} came.")
+
+
+def moment(value: Any, name: str) -> datetime | None:
+    """Return a time in UTC, from a datetime or ISO 8601 text; ``None`` stays ``None``."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise DataError(f"{name}={value!r:.60} is no time; needed: ISO 8601, e.g. 2026-03-01T09:30:00Z.") from None
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise DataError(f"{name} must be a time, got {type(value).__name__}; e.g. 2026-03-01T09:30:00Z.")
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (OverflowError, ValueError) as error:
+        raise DataError(f"{name}={value.isoformat()} is outside of what UTC can hold: {error}.") from None
+
+
+def _source(value: Any) -> Source:
+    if value is None:
+        return Source()
+    if isinstance(value, Mapping):
+        unknown = [name for name in value if name not in ("provider", "model", "tool")]
+        if unknown:
+            raise DataError(f"a source has no field {unknown[0]!r}; it has provider, model, tool.")
+        value = Source(**value)
+    if not isinstance(value, Source):
+        raise DataError(f"source must hold provider, model or tool, got {type(value).__name__}.")
+    return value
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
+        raise DataError(f"tags must be a list of words, got {value!r:.60}; e.g. ['travel', 'work'].")
+    return tuple(dict.fromkeys(value))
+
+
+def _checked(draft: Any) -> Draft:
+    """Refuse what cannot be kept; metadata comes back as what JSON makes of it."""
+    if not isinstance(draft.text, str) or not (draft.text.strip() or draft.image_caption):
+        raise DataError(f"a memory needs text that says something; {draft.text!r:.40} came.")
+    if len(draft.text) > LONGEST_TEXT:
+        raise DataError(
+            f"a memory may have {LONGEST_TEXT:,} characters, {len(draft.text):,} came; add it in passages instead."
+        )
+    if draft.kind not in get_args(Kind):
+        raise DataError(f"kind={draft.kind!r}; choose {', '.join(get_args(Kind))}.")
+    number = draft.importance
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1:
+        raise DataError(f"importance={number!r}; needed: a number from 0 to 1.")
+    for name, value in _words(draft):
+        if not isinstance(value, str) or len(value) > _LONGEST_FIELD:
+            raise DataError(f"{name} must be text of at most {_LONGEST_FIELD:,} characters, got {value!r:.60}.")
+    cleaned: dict[str, Any] = {name: _wellformed(value) for name, value in _words(draft) if name in _FIELDS}
+    cleaned |= {"text": _wellformed(draft.text), "importance": float(number), "metadata": _json(draft.metadata)}
+    return Draft(**{name: cleaned.get(name, getattr(draft, name)) for name in _FIELDS})
+
+
+def _words(draft: Any) -> list[tuple[str, Any]]:
+    """Return (name, value) of every short text in a draft."""
+    always = ["speaker", "role", "provenance"]
+    perhaps = ["image_caption", "key", "supersedes", "id"]
+    source = draft.source
+    return [
+        *((name, getattr(draft, name)) for name in always),
+        *((name, value) for name in perhaps if (value := getattr(draft, name)) is not None),
+        *(("a tag", tag) for tag in draft.tags),
+        ("source.provider", source.provider),
+        ("source.model", source.model),
+        ("source.tool", source.tool),
+    ]
+
+
+def _wellformed(text: str) -> str:
+    """Return text that UTF-8 can hold: a lone surrogate becomes U+FFFD; all else stays, byte for byte."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _json(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise DataError(f"metadata must be a mapping, got {type(metadata).__name__}.")
+    try:
+        text = json.dumps(dict(metadata), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"metadata must be what JSON can hold: {error}.") from None
+    if len(text) > _LONGEST_METADATA:
+        raise DataError(f"metadata may have {_LONGEST_METADATA:,} characters as JSON, {len(text):,} came.")
+    found: dict[str, Any] = json.loads(_wellformed(text))
+    return found
+
+
+def digest(scope: Scope, draft: Draft) -> int:
+    """Return 64 bits over where and what: equal for the same thing said at the same time by the same one."""
+    happened = draft.happened_at.isoformat() if draft.happened_at else None
+    parts = [scope.tenant, scope.user, scope.agent, scope.session, draft.speaker, draft.role, draft.text]
+    told = json.dumps([*parts, draft.image_caption, happened, draft.kind, draft.key])
+    return int.from_bytes(blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def finite(score: float) -> float:
+    """Return a score as JSON can say it."""
+    return float(score) if math.isfinite(score) else 0.0

@@ -1,0 +1,141 @@
+"""From an owner's block and a question to the best places in it. Takes rows and terms; knows no store and no text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int64
+from numpy import ndarray
+
+from memshadow.data.index.base import Block
+from memshadow.errors import ConfigError
+from memshadow.memory.fusion import min_max, reciprocal_rank
+from memshadow.models.lexical import TermStatistics
+
+Allowed = Bool[ndarray, " size"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question as it is compared: its row and its stemmed terms, repeats and all."""
+
+    vector: Float32[ndarray, " dim"]
+    terms: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """Places of a block, best first, with scores; ``parts`` are the raw scores of each part at these places."""
+
+    places: Int64[ndarray, " k"]
+    scores: Float[ndarray, " k"]
+    parts: Mapping[str, Float[ndarray, " k"]]
+
+
+@runtime_checkable
+class Ranking(Protocol):
+    """Orders the allowed versions of a block. Equal scores keep the order of adding; no version gives none."""
+
+    def rank(self, block: Block, allowed: Allowed, asked: Asked, *, k: int) -> Ranked:
+        """Return the ``k`` best allowed places, fewer where there are fewer."""
+        ...
+
+
+class VectorRanking:
+    """By the dot product alone: for an embedder whose one vector holds meaning and words."""
+
+    def rank(self, block: Block, allowed: Allowed, asked: Asked, *, k: int) -> Ranked:
+        """Return the nearest rows."""
+        found = block.nearest(asked.vector, k=k, allowed=None if allowed.all() else allowed)
+        return Ranked(places=found.places, scores=found.scores, parts={"vector": found.scores})
+
+
+class HybridRanking:
+    """Vector and BM25 as two lists, fused.
+
+    Args:
+        method: ``minmax`` (weighted sum, each part brought to [0, 1] over what is ranked) or ``rrf``.
+        vector_weight: of the vector part under ``minmax``, in [0, 1]; the rest is BM25's.
+        k1: of BM25.
+        b: of BM25.
+        exact_below: up to this many allowed versions every one is fused; beyond, only the ``candidates`` best of either
+            part are, and min and max are taken over them.
+        candidates: a part.
+    """
+
+    def __init__(
+        self, *, method: str, vector_weight: float, k1: float, b: float, exact_below: int, candidates: int
+    ) -> None:
+        if method not in ("rrf", "minmax"):
+            raise ConfigError(f"method={method!r}; choose rrf or minmax")
+        if not 0 <= vector_weight <= 1 or candidates < 1:
+            raise ConfigError(
+                f"vector_weight={vector_weight}, candidates={candidates}; needed: a share in [0, 1], and at least 1"
+            )
+        self._method, self._weight, self._k1, self._b = method, vector_weight, k1, b
+        self._exact_below, self._candidates = exact_below, candidates
+
+    def rank(self, block: Block, allowed: Allowed, asked: Asked, *, k: int) -> Ranked:
+        """Return the best by both."""
+        words = bm25(block, allowed, asked.terms, k1=self._k1, b=self._b)
+        places = np.flatnonzero(allowed)
+        if len(places) > self._exact_below:
+            depth = max(self._candidates, k)
+            near = block.nearest(asked.vector, k=depth, allowed=allowed).places
+            places = np.union1d(near, best(words, places, depth))
+            vector = block.scores_at(asked.vector, places)
+        else:
+            vector = block.scores(asked.vector)[places]
+        parts = {"vector": vector, "words": words[places]}
+        return _top(places, self._fused([vector[None], words[places][None]]), parts, k)
+
+    def _fused(self, parts: list[Float[ndarray, "1 n"]]) -> Float[ndarray, " n"]:
+        if parts[0].size == 0:
+            return np.zeros(0)
+        weights = [self._weight, 1 - self._weight]
+        fused = reciprocal_rank(parts) if self._method == "rrf" else min_max(parts, weights)
+        return np.asarray(fused[0])
+
+
+def bm25(block: Block, allowed: Allowed, terms: Sequence[str], *, k1: float, b: float) -> Float[ndarray, " size"]:
+    """Return the BM25 score of every place (Robertson & Zaragoza 2009, eq. 3.15), counted over the allowed alone."""
+    scores = np.zeros(block.size)
+    statistics = statistics_of(block, allowed, terms)
+    if not statistics.documents:
+        return scores
+    for term in dict.fromkeys(terms):
+        found = block.postings(term)
+        tf = found.counts.astype(np.float64)
+        norm = k1 * (1 - b + b * block.lengths[found.places] / (statistics.mean_length or 1.0))
+        scores[found.places] += terms.count(term) * statistics.idf(term) * tf * (k1 + 1) / (tf + norm)
+    return scores
+
+
+def statistics_of(block: Block, allowed: Allowed, terms: Sequence[str]) -> TermStatistics:
+    """Return the term statistics of the allowed versions, for these terms alone."""
+    documents = int(np.count_nonzero(allowed))
+    if not documents:
+        return TermStatistics()
+    frequency = {term: int(np.count_nonzero(allowed[block.postings(term).places])) for term in set(terms)}
+    return TermStatistics(documents, float(block.lengths[allowed].mean()), frequency)
+
+
+def best(scores: Float[ndarray, " size"], places: Int64[ndarray, " n"], k: int) -> Int64[ndarray, " k"]:
+    """Return the ``k`` of ``places`` that score best, best first, equal ones in their order."""
+    chosen = places
+    if k < len(places):
+        least = np.partition(scores[places], len(places) - k)[len(places) - k]
+        chosen = places[scores[places] >= least]
+    return chosen[np.argsort(-scores[chosen], kind="stable")][:k]
+
+
+def _top(
+    places: Int64[ndarray, " n"], scores: Float[ndarray, " n"], parts: Mapping[str, Float[ndarray, " n"]], k: int
+) -> Ranked:
+    chosen = best(scores, np.arange(len(places)), k)
+    return Ranked(
+        places=places[chosen], scores=scores[chosen], parts={name: part[chosen] for name, part in parts.items()}
+    )

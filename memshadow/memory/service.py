@@ -1,0 +1,337 @@
+"""``Memory``: remember, recall, context. The one object that library, command line, HTTP and evaluation all use.
+
+Joins a store (the truth), an index (its cache), an embedder and a ranking. Knows no SQL, no HTTP and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, overload
+
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+from memshadow.data.index.base import Block, MemoryIndex, session_hash
+from memshadow.data.store.base import Embedding, Filter, MemoryStore
+from memshadow.errors import DataError, NotFoundError, StoreError
+from memshadow.memory.context import packed
+from memshadow.memory.counting import TokenCounter
+from memshadow.memory.drafting import drafted
+from memshadow.memory.exchange import Imported, lines_of, records_of
+from memshadow.memory.filtering import filtered
+from memshadow.memory.intake import entries
+from memshadow.memory.parts import Parts
+from memshadow.memory.ranking import Asked, Ranked, Ranking, statistics_of
+from memshadow.memory.reembedding import reembed
+from memshadow.memory.remembering import CURRENT, Remembering
+from memshadow.memory.supersession import SupersessionRule
+from memshadow.models.base import Embedder
+from memshadow.models.lexical import terms
+from memshadow.types import Added, Context, Draft, Explanation, Hit, Memory as Said, Record, Scope, Stats
+
+MOST_HITS = 1000
+_PORTION = 500
+"""Versions of an import in one durable write."""
+What = str | Draft | Said | Mapping[str, Any]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Memory:
+    """Memories of many owners, durable when a call returns, found in the next call.
+
+    Safe to use from several threads. Each method takes ``scope``; without one, the scope that the memory was opened
+    with (or that ``at`` gave) holds. Nothing outside of the scope is ever read, counted or told.
+
+    Args:
+        store: where memories lie; a new one is given ``embedder``.
+        index: compares vectors.
+        embedder: turns text into rows; must be the one that the store's vectors were made with.
+        ranking: orders what is found.
+        rule: finds what a new memory supersedes.
+        counter: counts a context's tokens.
+        near_threshold: cosine from which another memory is reported as nearly the same; above 1: never.
+        scope: whose memories, where a call does not say.
+        clock: tells the time of adding.
+
+    Raises:
+        StoreError: the store's vectors were made with another embedder.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: MemoryStore,
+        index: MemoryIndex,
+        embedder: Embedder,
+        ranking: Ranking,
+        rule: SupersessionRule,
+        counter: TokenCounter,
+        near_threshold: float,
+        scope: Scope | None = None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        _claim(store, embedder)
+        self.scope = scope or Scope()
+        self._clock = clock
+        self._parts = Parts(store=store, index=index, embedder=embedder, ranking=ranking, counter=counter)
+        self._writes = Remembering(self._parts, rule=rule, near_threshold=near_threshold, clock=clock)
+        index.attach(store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
+
+    def at(self, scope: Scope | None = None, **parts: str | None) -> Memory:
+        """Return this memory seen from another scope; ``parts`` replace single parts of the present one."""
+        seen: Memory = object.__new__(Memory)
+        seen.__dict__.update(self.__dict__)
+        seen.scope = scope or replace(self.scope, **parts)  # type: ignore[arg-type]
+        return seen
+
+    @property
+    def store(self) -> MemoryStore:
+        """Return where the memories lie."""
+        return self._parts.store
+
+    @property
+    def embedder(self) -> Embedder:
+        """Return what makes the vectors now."""
+        return self._parts.embedder
+
+    @overload
+    def add(self, what: What, *, scope: Scope | None = None, **said: Any) -> Added: ...
+    @overload
+    def add(
+        self, what: Sequence[Draft | Said | Mapping[str, Any]] | list[str], *, scope: Scope | None = None, **said: Any
+    ) -> list[Added]: ...
+    def add(self, what: Any, *, scope: Scope | None = None, **said: Any) -> Added | list[Added]:
+        """Remember one thing or many; many are remembered wholly or not at all.
+
+        Args:
+            what: a text, a :class:`Draft`, a corpus memory, a mapping with a draft's fields, or a list of such.
+            scope: where to; its ``session``, if any, gives the order of turns.
+            said: further fields of :class:`Draft`, for all of them.
+
+        Returns:
+            One :class:`Added` a thing, in order. What is there already in this scope, word for word by the same speaker
+            at the same time, is not added twice.
+
+        Raises:
+            DataError: something cannot be kept; nothing was added.
+            NotFoundError: ``supersedes`` names no memory of this owner.
+        """
+        single = isinstance(what, (str, Draft, Said, Mapping))
+        drafts = [drafted(one, **said) for one in ([what] if single else what)]
+        scope = scope or self.scope
+        found = self._writes.add(scope, drafts) if drafts else []
+        return found[0] if single else found
+
+    def get(self, memory_id: str, *, scope: Scope | None = None) -> Record:
+        """Return the newest version of a memory; raise ``NotFoundError`` where the scope has none of that id."""
+        scope = scope or self.scope
+        found = [r for r in self.store.current(scope.owner, [memory_id]) if scope.covers(r.scope)]
+        if not found:
+            raise NotFoundError(f"there is no memory {memory_id!r:.80} in this scope.")
+        return found[0]
+
+    def history(self, memory_id: str, *, scope: Scope | None = None) -> list[Record]:
+        """Return all versions of a memory, oldest first; raise ``NotFoundError`` where there is none."""
+        scope = scope or self.scope
+        self.get(memory_id, scope=scope)
+        return self.store.history(scope.owner, memory_id)
+
+    def update(self, memory_id: str, *, scope: Scope | None = None, **changed: Any) -> Record:
+        """Replace fields of a memory by a new version, which is returned; the older ones stay in its history.
+
+        Raises:
+            NotFoundError: there is no such memory in this scope.
+            DataError: a field cannot be kept, or another memory superseded this one.
+        """
+        scope = scope or self.scope
+        refused = {"id", "supersedes"} & set(changed)
+        if refused:
+            raise DataError(f"{refused.pop()} cannot be changed; add a memory with it instead.")
+        return self._writes.update(lambda: self.get(memory_id, scope=scope), changed, owner=scope.owner)
+
+    def forget(self, memory_id: str, *, scope: Scope | None = None) -> None:
+        """Erase a memory: all versions, vectors and words of it, and its trace in its neighbours' vectors.
+
+        Raises:
+            NotFoundError: there is no such memory in this scope.
+        """
+        scope = scope or self.scope
+        self._writes.forget(lambda: self.get(memory_id, scope=scope), owner=scope.owner)
+
+    def search(
+        self, query: str, *, k: int = 10, scope: Scope | None = None, explain: bool = False, **narrowed: Any
+    ) -> list[Hit]:
+        """Return the ``k`` memories that answer the query best, best first; fewer where there are fewer.
+
+        Args:
+            query: what is asked, in words.
+            k: 1 to 1,000.
+            scope: where to look.
+            explain: tell each part's score and rank with every hit.
+            narrowed: fields of :class:`~memshadow.data.store.base.Filter` (``as_of``, ``between``, ``kinds``, ``tags``,
+                ``speakers``, ``keys``, ``metadata``, ``latest_only``); they hold before ranking, so k hits come where k
+                pass.
+
+        Raises:
+            DataError: the query is blank, k is out of range, a filter is unknown or of the wrong kind.
+        """
+        scope = scope or self.scope
+        if not str(query).strip():
+            raise DataError(f"a search needs words to look for; {query!r:.40} came.")
+        if not 1 <= k <= MOST_HITS:
+            raise DataError(f"k={k}; needed: 1 to {MOST_HITS}.")
+        given = filtered(**narrowed)
+        parts, asked = self._parts, terms(query)
+        with parts.gate.passing():
+            block = parts.index.block(scope.owner)
+            allowed = self._allowed(block, scope, given)
+            row = parts.embedder.embed_queries([query], statistics=statistics_of(block, allowed, asked))[0]
+            ranked = parts.ranking.rank(block, allowed, Asked(vector=row, terms=asked), k=k)
+        return self._hits(scope, given, block, ranked, explain=explain)
+
+    def context(
+        self, query: str, *, budget_tokens: int, scope: Scope | None = None, k: int = 50, **narrowed: Any
+    ) -> Context:
+        """Return what a prompt should hold to answer the query: dated, attributed lines within ``budget_tokens``.
+
+        Raises:
+            DataError: as ``search``.
+            ConfigError: the budget is below 1.
+        """
+        hits = self.search(query, k=k, scope=scope, **narrowed)
+        return packed([hit.record for hit in hits], budget_tokens=budget_tokens, counter=self._parts.counter)
+
+    def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
+        """Return the last memories of a scope (usually one session) that hold, in the order of saying."""
+        scope = scope or self.scope
+        return [record for record in self.store.tail(scope, last=last) if record.current]
+
+    def recent_context(self, *, budget_tokens: int, last: int = 50, scope: Scope | None = None) -> Context:
+        """Return the end of a session as text for a prompt, newest first into the budget: a conversation goes on."""
+        newest = self.recent(last=last, scope=scope)[::-1]
+        return packed(newest, budget_tokens=budget_tokens, counter=self._parts.counter)
+
+    def page(self, *, after: int = 0, limit: int = 100, scope: Scope | None = None, **narrowed: Any) -> list[Record]:
+        """Return up to ``limit`` memories of a scope with ``seq > after``, ascending: go on after the last one's."""
+        if not 1 <= limit <= MOST_HITS:
+            raise DataError(f"limit={limit}; needed: 1 to {MOST_HITS}.")
+        return self.store.page(scope or self.scope, filtered(**narrowed), after=after, limit=limit)
+
+    def everything(self, *, scope: Scope | None = None, **narrowed: Any) -> Iterator[Record]:
+        """Yield all memories of a scope, by seq, reading as it goes."""
+        after = 0
+        while found := self.page(after=after, limit=MOST_HITS, scope=scope, **narrowed):
+            yield from found
+            after = found[-1].seq
+
+    def export(self, *, scope: Scope | None = None) -> Iterator[str]:
+        """Yield everything of a scope, the past too, as lines of JSON (see :mod:`memshadow.memory.exchange`)."""
+        return lines_of(self.everything(scope=scope, latest_only=False), at=self._clock())
+
+    def import_(self, lines: Iterable[str], *, scope: Scope | None = None) -> Imported:
+        """Bring in the lines of an export, or of another program, in this scope's name; what is there stays once.
+
+        Versions are written in portions: after an error or a kill, those before it are there, and the same call again
+        brings in the rest.
+
+        Raises:
+            DataError: a line is damaged (its number is told), or a version is there with other content.
+        """
+        scope, added, known = scope or self.scope, 0, 0
+        for portion in _portions(records_of(lines, scope, at=self._clock())):
+            new = self._writes.take_in(portion)
+            added, known = added + new, known + len(portion) - new
+        return Imported(added=added, known=known)
+
+    def reembed(
+        self, embedder: Embedder, *, ranking: Ranking | None = None, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Take up another embedder while searches and additions go on; see :mod:`memshadow.memory.reembedding`.
+
+        Args:
+            embedder: takes over when every version, of every owner, has its row.
+            ranking: takes over with it, where given.
+            progress: told how many more versions are done.
+        """
+        reembed(self._parts, embedder, ranking=ranking, progress=progress)
+
+    def stats(self, *, scope: Scope | None = None) -> Stats:
+        """Return what is kept for a scope's owner."""
+        scope = scope or self.scope
+        block = self._parts.index.block(scope.owner)
+        everything = block.allowed(scope, Filter(latest_only=False))
+        allowed = np.ones(block.size, dtype=bool) if everything is None else everything
+        return Stats(
+            memories=int(np.count_nonzero(allowed & (block.ended == CURRENT))),
+            versions=int(np.count_nonzero(allowed)),
+            sessions=len(set(block.sessions[allowed].tolist()) - {session_hash(None)}),
+            last_seq=self.store.last_seq,
+            embedder=self.embedder.name,
+            dim=self.embedder.dim,
+            warnings=self._parts.index.report,
+        )
+
+    def close(self) -> None:
+        """Save the index and let go of the folder; twice is once."""
+        self._parts.index.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _allowed(self, block: Block, scope: Scope, given: Filter) -> Bool[ndarray, " size"]:
+        allowed = block.allowed(scope, given)
+        if allowed is None:
+            return np.isin(block.seqs, np.asarray(self.store.matching(scope, given), dtype=np.int64))
+        return allowed
+
+    def _hits(self, scope: Scope, given: Filter, block: Block, ranked: Ranked, *, explain: bool) -> list[Hit]:
+        """Read every hit again from the store: only what is there, and is the scope's, leaves."""
+        seqs = block.seqs[ranked.places].tolist()
+        kept = {record.seq: record for record in self.store.versions(scope.owner, seqs)}
+        hits = []
+        for place, seq in enumerate(seqs):
+            record = kept.get(seq)
+            if record is None or not scope.covers(record.scope) or (given.latest_only and not _holds(record, given)):
+                continue  # gone or replaced since the block was read
+            told = _explained(ranked, place) if explain else None
+            hits.append(Hit(record=record, score=float(ranked.scores[place]), explanation=told))
+        return hits
+
+
+def _portions(records: Iterator[Record]) -> Iterator[list[Record]]:
+    while portion := list(islice(records, _PORTION)):
+        yield portion
+
+
+def _holds(record: Record, given: Filter) -> bool:
+    return given.as_of is not None or record.current
+
+
+def _explained(ranked: Ranked, place: int) -> Explanation:
+    ranks = {name: 1 + int(np.count_nonzero(part > part[place])) for name, part in ranked.parts.items()}
+    return Explanation(scores={name: float(part[place]) for name, part in ranked.parts.items()}, ranks=ranks)
+
+
+def _claim(store: MemoryStore, embedder: Embedder) -> None:
+    """Give a new store its embedder; refuse one whose vectors another made."""
+    active = [known for known in store.embeddings() if known.active]
+    if not active:
+        store.declare(Embedding(fingerprint=embedder.fingerprint, name=embedder.name, dim=embedder.dim, active=True))
+    elif active[0].fingerprint != embedder.fingerprint:
+        raise StoreError(
+            f"these memories were embedded with {active[0].name} ({active[0].dim} dims, {active[0].fingerprint}), but "
+            f"{embedder.name} ({embedder.dim} dims, {embedder.fingerprint}) came. Open them with that embedder, or "
+            "take up the new one: memshadow reembed embedder=..."
+        )

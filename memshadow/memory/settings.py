@@ -1,0 +1,55 @@
+"""What a folder of memories was opened with, so that it is opened with the same again. Takes overrides as they are.
+
+Only choices about how memories are made and found are kept, never a path outside or a secret that came from elsewhere:
+an override is text like ``embedder=static`` or ``ranking.k1=1.2``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from memshadow.errors import ConfigError
+from memshadow.training.atomic import write_bytes
+
+FILE = "settings.json"
+_FORMAT = 1
+_KEPT = re.compile(r"(embedder|ranking|index|store|supersession|tokenizer|near_threshold)(\.[\w.]+)?=")
+
+
+def remembered(folder: Path) -> list[str]:
+    """Return the overrides that a folder is opened with; none where it is new.
+
+    Raises:
+        ConfigError: the file is damaged or of a newer version.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return []
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        version, overrides = found["format"], [str(word) for word in found["overrides"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{file} is damaged ({error}); remove it and say what it held, e.g. embedder=minilm ranking=hybrid."
+        ) from None
+    if version != _FORMAT:
+        raise ConfigError(f"{file} has format {version!r}; this version reads {_FORMAT}. Use the one that wrote it.")
+    return [word for word in overrides if _KEPT.match(word)]
+
+
+def merged(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Return both, the new ruling: another choice of a part drops what was set inside the old choice."""
+    chosen = {word.partition("=")[0] for word in new}
+    kept = [word for word in old if (name := word.partition("=")[0]) not in chosen and name.split(".")[0] not in chosen]
+    return [*kept, *new]
+
+
+def keep(folder: Path, overrides: Sequence[str]) -> None:
+    """Write down what the folder is opened with from now on, where that changed."""
+    wanted = [word for word in overrides if _KEPT.match(word)]
+    if wanted != remembered(folder):
+        said = {"format": _FORMAT, "overrides": wanted}
+        write_bytes(folder / FILE, (json.dumps(said, indent=1) + "\n").encode())
