@@ -21,7 +21,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = VENV / "install.log"
 STAMP = VENV / "installed.txt"
 OLDEST = (3, 11)
-TO_TRAIN, TO_TEST = "train", "train,serve,dev"
+TO_TRAIN, TO_TEST = "train,serve", "train,serve,dev"
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
 from memshadow.models.hashing import HashingEmbedder
 from memshadow.models.metrics import estimate
+from memshadow.models.projected import Projection
 from memshadow.training.origin import commit
 from memshadow.training.run import train
 from memshadow.training.tracker import NullTracker
@@ -250,12 +251,53 @@ def _bytes(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  
 def _forgetting(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
     """Score general sets before and after: the encoder, and the heads of seed 0 of every protocol that was run."""
     embedders = {"minilm-384": bench.encoder}
-    for label in ("locomo-s0-f0", "synthetic-locomo-s0", "beam500k_user-locomo-s0"):
+    for label in ("locomo-s0-f0", "locomo-pulled-s0-f0", "synthetic-locomo-s0", "beam500k_user-locomo-s0"):
         model = bench.work / "fits" / label / "model"
         for dim in (2048, 384) if model.is_dir() else ():
             embedders[f"projected-{dim}, {label}"] = embedder_of(model, bench.encoder, dim=dim)
     said = {"protocol": "forgetting", "ci95": [], "seeds": 1, "command": command, "commit": commit()}
     return [row | said for row in forgetting(embedders)]
+
+
+def _tries(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
+    """What costs less of what the encoder knew: heads of seed 0, changed after training, on LoCoMo and general sets."""
+    rows: list[dict[str, object]] = []
+    corpus = _corpus("locomo")
+    for name, changed in TRIES.items():
+        parts, embedders = [], {}
+        for i, split in enumerate(leave_one_out([c.id for c in corpus])):
+            embedder = embedder_of(bench.work / "fits" / f"locomo-s0-f{i}" / "model", bench.encoder)
+            embedder._projection = changed(embedder._projection)  # type: ignore[attr-defined]
+            test = [c for c in corpus if c.id in set(split.held_out)]
+            parts.append(score([VectorRetriever(name=f"projected-2048, {name}", embedder=embedder)], test))
+            embedders.setdefault(f"projected-2048, {name}", embedder)
+        rows += _rows([_joined(parts)], "locomo", "against forgetting", command)
+        said = {"protocol": "against forgetting", "ci95": [], "seeds": 1, "command": command, "commit": commit()}
+        rows += [row | said for row in forgetting(embedders)]
+    return rows
+
+
+def _averaged(p: Projection, share: float) -> Projection:
+    """Return the weights moved towards those of the start (WiSE-FT, 2109.01903, eq. 1); scales and lags stay."""
+    eye = np.eye(len(p.query), dtype=np.float32)
+    parts = ("query", "turn", "context")
+    return replace(p, **{part: share * getattr(p, part) + (1 - share) * eye for part in parts})
+
+
+def _words_at(p: Projection, share: float) -> Projection:
+    scales = p.scales.copy()
+    scales[3] *= share
+    return replace(p, scales=scales)
+
+
+TRIES: dict[str, Callable[[Projection], Projection]] = {
+    "as trained": lambda p: p,
+    "averaged with its start, .75": lambda p: _averaged(p, 0.75),
+    "averaged with its start, .5": lambda p: _averaged(p, 0.5),
+    "words at .7": lambda p: _words_at(p, 0.7),
+    "words at .5": lambda p: _words_at(p, 0.5),
+    "words at .5, averaged .5": lambda p: _words_at(_averaged(p, 0.5), 0.5),
+}
 
 
 PROTOCOLS: dict[str, Callable[[Bench, int, str], list[dict[str, object]]]] = {
@@ -266,6 +308,7 @@ PROTOCOLS: dict[str, Callable[[Bench, int, str], list[dict[str, object]]]] = {
     "ablation": _ablation,
     "bytes": _bytes,
     "forgetting": _forgetting,
+    "tries": _tries,
 }
 
 

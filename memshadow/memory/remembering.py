@@ -27,6 +27,10 @@ _MOST_COMPARED = 32
 """Drafts of one call that are compared with what is there; a batch is an import, and nobody reads its reports."""
 
 
+_LAST = np.iinfo(np.int64).max
+"""Above every sequence number: where a version without one is sorted."""
+
+
 class Remembering:
     """The writing half of :class:`memshadow.memory.service.Memory`; arguments as there."""
 
@@ -194,17 +198,39 @@ class Remembering:
             fresh = self._unknown(scope.owner, records)
             plan = Plan(owner=scope.owner, embedders=self._parts.embedders)
             for session, told in _by_session(fresh):
-                tail = self._tails.of(session, self._parts.reach)
-                rows, moved = self._rows(session, tail, told)
-                for record, row in zip(told, rows, strict=True):
-                    plan.insert(record, row)
-                for record, row in moved:
-                    plan.move(record, row)
+                rows, moved = self._rows_among(session, told)
+                for record in told:
+                    plan.insert(record, rows[record.id, record.version])
+                for old, row in moved:
+                    plan.move(old, row)
             if fresh:
                 self._write(plan)
             for session, _ in _by_session(fresh):
                 self._tails.drop(session)
         return len(fresh)
+
+    def _rows_among(
+        self, scope: Scope, told: Sequence[Record]
+    ) -> tuple[dict[tuple[str, int], list[ndarray]], list[tuple[Record, list[ndarray]]]]:
+        """Return the rows of versions that come anywhere in a session, and those of the turns beside them.
+
+        A version that an update replaced has no neighbours: its successor stands in its place.
+        """
+        said = [record for record in told if record.ended_by != "update"]
+        past = [record for record in told if record.ended_by == "update"]
+        there = self._tails.whole(scope) if scope.session is not None else []
+        session = sorted([*there, *said], key=lambda record: (record.turn, record.seq or _LAST))
+        new = [place for place, record in enumerate(session) if not record.seq]
+        reach = self._parts.reach if scope.session is not None else (0, 0)
+        near = [place for place in touched(new, reach, size=len(session)) if session[place].seq]
+        passages = passages_of([record.draft.said() for record in session], reach, places=[*new, *near])
+        alone = [record.draft.said() for record in past]
+        passages += passages_of(alone, (0, 0), places=range(len(alone)))
+        rows = embedded(self._parts.embedders, passages)
+        named = [*(session[place] for place in new), *(session[place] for place in near), *past]
+        made = list(zip(named, rows, strict=True))
+        fresh = {(record.id, record.version): row for record, row in made if not record.seq}
+        return fresh, [(record, row) for record, row in made if record.seq]
 
     def _unknown(self, owner: Owner, records: Sequence[Record]) -> list[Record]:
         """Return the versions that are not there; refuse one that is there with other content."""

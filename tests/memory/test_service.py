@@ -258,6 +258,7 @@ class Sessions(RuleBasedStateMachine):
         other = memory(embedder=contextual(), near=2.0)
         other.import_(list(self.memory.export())) if self.memory.stats().versions else None
         assert other.stats().memories == self.memory.stats().memories
+        check_rows(other)
 
     @invariant()
     def rows_are_of_now(self):
