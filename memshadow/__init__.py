@@ -8,16 +8,23 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from memshadow.version import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from memshadow.memory.service import Memory
+    from memshadow.serving.client import Client
     from memshadow.types import Draft, Scope
 
-__version__ = "0.1.0"
-__all__ = ["Draft", "Memory", "Scope", "__version__", "open"]
-_HOMES = {"Memory": "memshadow.memory.service", "Scope": "memshadow.types", "Draft": "memshadow.types"}
+__all__ = ["Client", "Draft", "Memory", "Scope", "__version__", "open"]
+_HOMES = {
+    "Client": "memshadow.serving.client",
+    "Draft": "memshadow.types",
+    "Memory": "memshadow.memory.service",
+    "Scope": "memshadow.types",
+}
 
 
 def open(folder: str | Path = "memories", *, scope: Scope | None = None, overrides: Sequence[str] = ()) -> Memory:  # noqa: A001 - as gzip.open, shelve.open
@@ -35,11 +42,12 @@ def open(folder: str | Path = "memories", *, scope: Scope | None = None, overrid
     """
     from pathlib import Path
 
+    from memshadow.config import quoted
     from memshadow.memory.settings import keep, merged, remembered
 
     place = Path(folder).expanduser()
     wanted = merged(remembered(place), overrides)
-    memory = _built([*wanted, f"folder={_quoted(str(place))}"], scope)
+    memory = _built([*wanted, f"folder={quoted(str(place))}"], scope)
     keep(place, wanted)
     return memory
 
@@ -61,11 +69,6 @@ def _built(overrides: Sequence[str], scope: Scope | None) -> Memory:
     except BaseException:
         store.close()  # whoever mends the mistake may open it at once
         raise
-
-
-def _quoted(text: str) -> str:
-    r"""Return text as one word of Hydra's grammar: in quotes, those inside escaped."""
-    return "'" + text.replace("\\", "\\\\").replace("'", r"\'") + "'"
 
 
 def __getattr__(name: str) -> object:

@@ -89,6 +89,11 @@ def load(task: str, overrides: Sequence[str] = ()) -> DictConfig:
     return config
 
 
+def quoted(text: str) -> str:
+    r"""Return text as one word of Hydra's grammar: in quotes, those inside escaped, so that any path can be a value."""
+    return "'" + text.replace("\\", "\\\\").replace("'", r"\'") + "'"
+
+
 def plain(node: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
     """Return a node as nested dicts, lists and scalars, to be logged or written down.
 

@@ -95,7 +95,9 @@ class Chroma:
 
         self.client = chromadb.PersistentClient(str(folder), Settings(anonymized_telemetry=False))
         self.rows = rows
-        self.all = self.client.get_or_create_collection("m", metadata={"hnsw:space": "cosine"}, embedding_function=None)
+        self.all = self.client.get_or_create_collection(
+            "memories", metadata={"hnsw:space": "cosine"}, embedding_function=None
+        )
 
     def add(self, user, ids, texts):
         self.all.add(ids=ids, documents=texts, embeddings=self.rows(texts), metadatas=[{"user": user} for _ in texts])
@@ -141,7 +143,7 @@ class Mem0:
             self.names[made["results"][0]["id"]] = one
 
     def search(self, user, text, k):
-        found = self.memory.search(text, filters={"user_id": user}, top_k=k, threshold=-1.0)["results"]
+        found = self.memory.search(text, filters={"user_id": user}, top_k=k, threshold=0.0)["results"]
         return [hit["metadata"]["mine"] for hit in found]
 
     def close(self):
@@ -183,6 +185,7 @@ class Lance:
 
 class Txtai:
     def __init__(self, folder, rows):
+        os.environ["ALLOW_RESOLVE_TRANSFORM"] = "True"
         from txtai import Embeddings
 
         self.rows, self.folder = rows, folder
@@ -245,8 +248,7 @@ class QdrantEdge:
 
 class SqliteVec:
     def __init__(self, folder, rows):
-        import sqlite3
-
+        import pysqlite3 as sqlite3
         import sqlite_vec
 
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,8 @@ _HELP = ("-h", "--help", "help")
 
 
 def verbs() -> dict[str, Path]:
-    """Return verb -> its module's file, in the order of the alphabet."""
-    return {file.stem: file for file in sorted(Path(__path__[0]).glob("[!_]*.py"))}
+    """Return verb -> its module's file, in the order of the alphabet; ``import_.py`` holds the verb ``import``."""
+    return {file.stem.rstrip("_"): file for file in sorted(Path(__path__[0]).glob("[!_]*.py"))}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,7 +51,8 @@ def _run(words: list[str]) -> int:
         return 0
     if verb in _HELP and rest:
         verb, rest = rest[0], [_HELP[0]]
-    if verb in _HELP or (verb in known and not set(rest).isdisjoint(_HELP[:2])):
+    settings = rest[: rest.index("--")] if "--" in rest else rest  # behind -- stands text
+    if verb in _HELP or (verb in known and not set(settings).isdisjoint(_HELP[:2])):
         from memshadow.cli._help import of_verb, overview
 
         print(overview() if verb in _HELP else of_verb(verb, rest))
@@ -67,7 +68,7 @@ def _run(words: list[str]) -> int:
 
     quiet_dependencies()  # both are heard only by what is not loaded yet
     wait_passively()
-    return import_module(f"memshadow.cli.{verb}").main(rest) or 0
+    return import_module(f"memshadow.cli.{known[verb].stem}").main(rest) or 0
 
 
 def _told(error: BaseException, words: list[str]) -> int:

@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from memshadow.config import build, load
+    from memshadow.config import build, load, quoted
     from memshadow.memory.settings import keep, merged, remembered
 
     words = understood("reembed", argv)
@@ -38,11 +38,16 @@ def main(argv: list[str]) -> int:
     if not folder.is_dir():
         raise DataError(f"there are no memories in {folder}; folder=... names another place.")
     wanted = merged(remembered(folder), words.memory)
-    config = load("memory", wanted)
+    config = load("memory", [*wanted, f"folder={quoted(str(folder))}"])
     embedder, ranking = build(config.embedder), build(config.ranking)
     with _opened(folder, wanted) as memory, Progress(transient=True) as shown:
         task = shown.add_task(f"embedding with {embedder.name}", total=_versions(memory))
-        memory.reembed(embedder, ranking=ranking, progress=lambda done: shown.advance(task, done))
+        memory.reembed(
+            embedder,
+            index=build(config.index),
+            ranking=ranking,
+            progress=lambda done: shown.advance(task, done),
+        )
         keep(folder, wanted)
     Console(highlight=False).print(f"{folder} is now searched with {embedder.name} ({embedder.dim} dims).")
     return 0

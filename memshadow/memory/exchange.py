@@ -150,8 +150,9 @@ def _foreign(given: Mapping[str, Any], scope: Scope, *, at: datetime, number: in
     named.pop(None, None)
     known = {name: value for name, value in named.items() if name in Draft.__dataclass_fields__}
     others = {str(name): value for name, value in named.items() if name not in known}
+    own = known.get("metadata", {})
     if others:
-        known["metadata"] = {**others, **dict(known.get("metadata", {}))}
+        known["metadata"] = {**others, **own} if isinstance(own, Mapping) else own
     try:
         draft = drafted(known)
         named_session = "/".join(str(part) for part in (where, session) if part is not None) or None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from memshadow.data.index.base import MemoryIndex
 from memshadow.data.store.base import Change, Embedding, Owner, Revector, Row
 from memshadow.memory.intake import entries, passages_of
 from memshadow.memory.parts import Parts
@@ -22,8 +23,10 @@ Progress = Callable[[int], None]
 """Told how many more versions have their row."""
 
 
-def reembed(parts: Parts, embedder: Embedder, *, ranking: Ranking | None, progress: Progress) -> None:
-    """Give every version a row of ``embedder``, then let it take over, with ``ranking`` if one is given.
+def reembed(
+    parts: Parts, embedder: Embedder, *, index: MemoryIndex, ranking: Ranking | None, progress: Progress
+) -> None:
+    """Give every version a row of ``embedder``, then let it take over with ``index``, and ``ranking`` if one is given.
 
     Raises:
         StoreError: rows of this fingerprint are there with another width.
@@ -42,7 +45,8 @@ def reembed(parts: Parts, embedder: Embedder, *, ranking: Ranking | None, progre
     with parts.gate.closed():
         if embedder.fingerprint != before.fingerprint:
             _declare(parts, embedder, active=True)
-        parts.embedder, parts.upcoming = embedder, None
+        parts.index.close()
+        parts.embedder, parts.upcoming, parts.index = embedder, None, index
         parts.ranking = ranking or parts.ranking
         parts.index.attach(parts.store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
     if embedder.fingerprint != before.fingerprint:

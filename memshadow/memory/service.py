@@ -124,7 +124,7 @@ class Memory:
             DataError: something cannot be kept; nothing was added.
             NotFoundError: ``supersedes`` names no memory of this owner.
         """
-        single = isinstance(what, (str, Draft, Said, Mapping))
+        single = isinstance(what, (str, Draft, Said, Mapping)) or not isinstance(what, Iterable)
         drafts = [drafted(one, **said) for one in ([what] if single else what)]
         scope = scope or self.scope
         found = self._writes.add(scope, drafts) if drafts else []
@@ -252,16 +252,22 @@ class Memory:
         return Imported(added=added, known=known)
 
     def reembed(
-        self, embedder: Embedder, *, ranking: Ranking | None = None, progress: Callable[[int], None] = lambda _: None
+        self,
+        embedder: Embedder,
+        *,
+        index: MemoryIndex,
+        ranking: Ranking | None = None,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Take up another embedder while searches and additions go on; see :mod:`memshadow.memory.reembedding`.
 
         Args:
             embedder: takes over when every version, of every owner, has its row.
+            index: a new one, never attached; takes over with it.
             ranking: takes over with it, where given.
             progress: told how many more versions are done.
         """
-        reembed(self._parts, embedder, ranking=ranking, progress=progress)
+        reembed(self._parts, embedder, index=index, ranking=ranking, progress=progress)
 
     def stats(self, *, scope: Scope | None = None) -> Stats:
         """Return what is kept for a scope's owner."""

@@ -8,10 +8,10 @@ import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
 
-import memshadow
+from memshadow.version import __version__
 
 _NAMED = ("torch", "pytorch-lightning", "transformers", "numpy", "mlflow", "hydra-core", "safetensors")
-_HERE = Path(memshadow.__file__).resolve().parent
+_HERE = Path(__file__).resolve().parents[1]
 
 
 def commit() -> str:
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
     """Return what matters most for a result: memshadow, Python, and the packages that compute."""
     installed = _installed()
     named = {name: installed[name] for name in _NAMED if name in installed}
-    return {"memshadow": memshadow.__version__, "python": platform.python_version(), **named}
+    return {"memshadow": __version__, "python": platform.python_version(), **named}
 
 
 def lock_hash() -> str:

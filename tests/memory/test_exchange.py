@@ -54,6 +54,7 @@ def test_it_belongs_to_whoever_imports_it(lived):
         (lambda lines: ["[1]"], "line 1 must be a JSON object"),
         (lambda lines: [], "nothing to import"),
         (lambda lines: [lines[0], '{"id": "x", "version": 0, "text": "a"}'], "line 2: version=0"),
+        (lambda lines: ['{"text": "a", "mood": 1, "metadata": 5}'], "line 1: metadata must be a mapping"),
         (lambda lines: ['{"words": "a"}'], "line 1: a memory needs text"),
     ],
 )

@@ -8,6 +8,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from small import contextual, hashing, hybrid, memory
 
+from memshadow.data.index.reference import ReferenceIndex
 from memshadow.errors import DataError, NotFoundError, StoreError
 from memshadow.memory.intake import passages_of
 from memshadow.memory.ranking import VectorRanking
@@ -142,6 +143,8 @@ def test_filters_hold_before_ranking():
         (lambda m: m.add("x", happened_at="yesterday"), "ISO 8601"),
         (lambda m: m.add("x", tags="one"), "list of words"),
         (lambda m: m.add("x", metadata={"a": object()}), "JSON"),
+        (lambda m: m.add(3), "int came"),
+        (lambda m: m.add(["fine", 3]), "int came"),
         (lambda m: m.add(["fine", ""]), "says something"),
         (lambda m: m.add([Draft(text="a", id="1"), Draft(text="b", id="1")]), "came twice"),
         (lambda m: m.search(" "), "words to look for"),
@@ -200,7 +203,7 @@ def test_another_embedder_is_refused_and_can_be_taken_up():
         memory(embedder=contextual(), store=first.store)
     seen = first.at(session="s")
     seen.add(["one tea", "two tea"])
-    first.reembed(contextual(), ranking=VectorRanking())
+    first.reembed(contextual(), index=ReferenceIndex(), ranking=VectorRanking())
     assert [known.fingerprint for known in first.store.embeddings()] == [contextual().fingerprint]
     assert seen.embedder.dim == 64
     assert texts(first.search("coffee", k=1)) == ["black coffee"]

@@ -120,8 +120,8 @@ class MemoryStore(Protocol):
       (same owner, id and version), brings a vector of a fingerprint that was never declared or of another width, or a
       vector that is not finite, raises ``StoreError``; nothing of its call is written.
     - So does a change that would leave a memory in a state that makes no sense: a version that is not the next one (1
-      for a new memory), two current versions after the call, a version that arrives ended or ends a second time (who
-      lost a race reads again), one superseded by a memory that is not there after the call, or by itself; a version
+      for a new memory), two current versions after the call, a version that ends a second time (who lost a race
+      reads again), one superseded by a memory that is not there after the call, or by itself; a version
       without a vector of the active embedder. The changes of a call are checked in their order, what must hold after
       the call only then: ``End`` and ``Insert`` of an update may stand in either.
     - Times come back in UTC (without a zone they are UTC), metadata as plain JSON, vectors as float32 as near as the

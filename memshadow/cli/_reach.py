@@ -1,0 +1,62 @@
+"""The memory that a verb works on: the folder's service where one runs, else the folder itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memshadow.cli._words import Words
+from memshadow.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from memshadow.memory.service import Memory
+    from memshadow.serving.client import Client
+
+
+def reached(words: Words, *, begin: bool = False) -> Memory | Client:
+    """Return the memory that a verb's ``url`` and ``folder`` name, seen from its scope; close it at the end.
+
+    ``begin``: a folder that is not there yet is made.
+
+    Raises:
+        DataError: there is nothing yet to read from.
+        ConfigError: there is no token for the service, or a setting came that only the service may decide.
+        StoreError: another process, that is no service, holds the folder.
+    """
+    from memshadow.serving.presence import served_at
+
+    folder = Path(words["folder"]).expanduser()
+    url = words["url"] or served_at(folder)
+    if url:
+        return _client(url, folder, words)
+    if not begin and not (folder.is_dir() and any(folder.iterdir())):
+        raise DataError(f"there are no memories in {folder}; `memshadow remember folder={folder} ...` begins there.")
+    import memshadow
+
+    return memshadow.open(folder, scope=words.scope, overrides=words.memory)
+
+
+def _client(url: str, folder: Path, words: Words) -> Client:
+    from memshadow.serving.auth.token import VARIABLE, token_at
+    from memshadow.serving.client import Client
+
+    if words.memory:
+        raise ConfigError(f"the service at {url} decides {words.memory[0]!r}; leave it out, or stop the service first.")
+    token = token_at(folder)
+    if token is None:
+        raise ConfigError(f"there is no token for {url} in {folder}; give it by {VARIABLE}=... or name its folder=....")
+    return Client(url, token=token, scope=words.scope)
+
+
+def harmless(text: str) -> str:
+    """Return text for a terminal: what would steer it, or turn the direction of reading, becomes a space."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def as_json(value: Any) -> str:
+    """Return one line of JSON, in the shapes of the service."""
+    import json
+
+    from memshadow.serving.wire import time_out
+
+    return json.dumps(value, ensure_ascii=False, default=time_out)

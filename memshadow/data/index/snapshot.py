@@ -1,0 +1,137 @@
+"""One owner's versions at one moment, searched by looking at every row. Knows arrays; nothing of stores or files."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from numpy import ndarray
+
+from memshadow.data.index.base import Nearest, Postings
+from memshadow.data.index.columns import CURRENT, Columns, conditions
+from memshadow.data.index.ranking import best, best_of
+from memshadow.data.index.terms import Terms
+from memshadow.data.store.base import Filter, Owner
+from memshadow.types import Scope
+
+_FEW = 8  # a mask that leaves less than 1/8 of a long block: gather those rows instead of scoring all
+_LONG = 2_000
+
+
+class Patches(NamedTuple):
+    """Rows that replace those of the matrix: a matrix under readers' eyes is never written to."""
+
+    places: Int64[ndarray, " patched"]
+    rows: Float32[ndarray, "patched dim"]
+
+    def laid_in(self, rows: ndarray, places: ndarray) -> None:
+        """Put the right rows in where they are among those of ``places``."""
+        patch = self.places.searchsorted(places)
+        patch[patch == len(self.places)] = 0
+        here = self.places[patch] == places
+        rows[here] = self.rows[patch[here]]
+
+    def laid_over(self, scores: ndarray, query: ndarray) -> None:
+        """Put the right scores in."""
+        scores[self.places] = self.rows.dot(query)
+
+
+class ExactBlock:
+    """A snapshot: nothing in it ever changes. Scores are exact dot products of 32-bit rows."""
+
+    __slots__ = (
+        "_all",
+        "_current",
+        "columns",
+        "digests",
+        "ended",
+        "lengths",
+        "matrix",
+        "owner",
+        "patches",
+        "seqs",
+        "sessions",
+        "size",
+        "terms",
+        "turns",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        columns: Columns,
+        matrix: Float32[ndarray, "size dim"],
+        patches: Patches | None,
+        terms: Terms,
+    ) -> None:
+        for column in columns:
+            column.setflags(write=False)
+        self.owner, self.columns, self.matrix, self.patches, self.terms = owner, columns, matrix, patches, terms
+        self.seqs, self.ended, self.turns = columns.seqs, columns.ended, columns.turns
+        self.sessions, self.digests, self.lengths = columns.sessions, columns.digests, columns.lengths
+        self.size = len(columns.seqs)
+        self._all = _read_only(np.ones(self.size, dtype=bool))
+        self._current: Bool[ndarray, " size"] | None = None
+
+    def allowed(self, scope: Scope, given: Filter) -> Bool[ndarray, " size"] | None:
+        """Return which versions lie in the scope and pass the filter; ``None``: ask the store."""
+        if given.tags or given.keys or given.metadata:
+            return None
+        if scope.owner != self.owner:
+            return np.zeros(self.size, dtype=bool)
+        if scope.agent is None and scope.session is None and given == _LATEST:
+            return self._holding()
+        return reduce(np.logical_and, conditions(self.columns, scope, given), self._all)
+
+    def scores(self, query: Float32[ndarray, " dim"]) -> Float32[ndarray, " size"]:
+        """Return the exact dot product of every version with the query."""
+        scores: ndarray = self.matrix.dot(query)
+        if self.patches is not None:
+            self.patches.laid_over(scores, query)
+        return scores
+
+    def scores_at(self, query: Float32[ndarray, " dim"], places: Int64[ndarray, " n"]) -> Float32[ndarray, " n"]:
+        """Return the exact dot products at some places, in any order."""
+        scores: ndarray = self.rows(places).dot(query)
+        return scores
+
+    def nearest(self, query: Float32[ndarray, " dim"], *, k: int, allowed: Bool[ndarray, " size"] | None) -> Nearest:
+        """Return the ``k`` best allowed versions, fewer where there are fewer."""
+        if self.allows_all(allowed):
+            return best(self.scores(query), k)
+        places = np.flatnonzero(allowed)  # type: ignore[arg-type]
+        if self.size > _LONG and len(places) * _FEW < self.size:
+            return best_of(places, self.scores_at(query, places), k)
+        return best_of(places, self.scores(query)[places], k)
+
+    def allows_all(self, allowed: Bool[ndarray, " size"] | None) -> bool:
+        """Return whether a mask is one that is known to shut nothing out."""
+        return allowed is None or allowed is self._all
+
+    def postings(self, term: str) -> Postings:
+        """Return where a stemmed term stands."""
+        return self.terms.find(term, self.size)
+
+    def rows(self, places: Int64[ndarray, " n"]) -> Float32[ndarray, "n dim"]:
+        """Return a copy of the rows at some places."""
+        rows: ndarray = self.matrix[places]
+        if self.patches is not None:
+            self.patches.laid_in(rows, places)
+        return rows
+
+    def _holding(self) -> Bool[ndarray, " size"]:
+        """Return which versions are current: worked out once, and by name ``_all`` where all are."""
+        if self._current is None:
+            current = self.ended == CURRENT
+            self._current = self._all if current.all() else _read_only(current)
+        return self._current
+
+
+_LATEST = Filter()
+
+
+def _read_only(array: ndarray) -> ndarray:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,119 @@
+"""What any store can keep, whatever it holds already. Takes one change, gives it back in its one form or refuses it.
+
+Times become UTC (without a zone they are UTC), vectors float32, metadata a plain dict. Whether a version, a memory or
+an embedder is there is for each store to say.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from memshadow.data.store.base import Change, Embedding, End, Insert, Revector, Row
+from memshadow.errors import StoreError
+from memshadow.types import Draft, Record
+
+_INT64, _INT32, _UINT64 = 2**63, 2**31, 2**64
+
+
+def admitted(change: Change) -> Change:
+    """Return ``change`` in its one form.
+
+    Raises:
+        StoreError: it holds something that no store can keep; the message names it.
+    """
+    if isinstance(change, Insert):
+        rows = tuple(_row(row) for row in change.rows)
+        if len({row.fingerprint for row in rows}) < len(rows):
+            raise StoreError(f"memory {change.record.id!r} brings two vectors of one embedder; bring one of each.")
+        return Insert(record=_record(change.record), rows=rows)
+    if isinstance(change, Revector):
+        return replace(change, row=_row(change.row))
+    if isinstance(change, End):
+        return _end(change)
+    return change
+
+
+def admitted_embedding(embedding: Embedding) -> Embedding:
+    """Return ``embedding``, or refuse one that names nothing or has no width."""
+    if not embedding.fingerprint or embedding.dim < 1:
+        raise StoreError(
+            f"an embedder with fingerprint={embedding.fingerprint!r} and dim={embedding.dim} cannot be declared; "
+            "needed: a fingerprint and a width of at least 1."
+        )
+    return embedding
+
+
+def utc(when: datetime) -> datetime:
+    """Return a moment in UTC; one without a zone is UTC already."""
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def _end(end: End) -> End:
+    if (end.by == "supersede") != (end.superseded_by is not None):
+        raise StoreError(
+            f"version {end.seq} ends by {end.by!r} with superseded_by={end.superseded_by!r}; needed: the id of the "
+            "memory that takes its place for 'supersede', none for 'update'."
+        )
+    return replace(end, at=utc(end.at))
+
+
+def _record(record: Record) -> Record:
+    if not (0 <= record.digest < _UINT64 and 1 <= record.version < _INT32 and -_INT64 <= record.turn < _INT64):
+        raise StoreError(
+            f"memory {record.id!r} has version={record.version}, turn={record.turn}, digest={record.digest}; needed: "
+            "a version from 1, a turn of 64 bits, a digest of 64 bits without sign."
+        )
+    if not record.id or not _encodable(record.id):
+        raise StoreError(f"{record.id!r} cannot be a memory's id; needed: one character or more, all of them Unicode.")
+    if (record.ended_at is None) != (record.ended_by is None) or (
+        (record.ended_by == "supersede") != (record.superseded_by is not None)
+    ):
+        raise StoreError(
+            f"memory {record.id!r} comes with ended_at={record.ended_at}, ended_by={record.ended_by!r}, superseded_by="
+            f"{record.superseded_by!r}; needed: all of an end or nothing of it."
+        )
+    ended = record.ended_at and utc(record.ended_at)
+    return replace(
+        record,
+        draft=_draft(record.draft, record.id),
+        ingested_at=utc(record.ingested_at),
+        ended_at=ended,
+        ended_seq=None,
+        seq=0,
+    )
+
+
+def _draft(draft: Draft, name: str) -> Draft:
+    metadata = dict(draft.metadata)
+    if metadata and not _is_json(metadata):
+        raise StoreError(f"the metadata of memory {name!r} are not what JSON can hold: {metadata!r:.200}")
+    when = draft.happened_at
+    return replace(draft, happened_at=when and utc(when), tags=tuple(draft.tags), metadata=metadata)
+
+
+def _is_json(metadata: dict[str, object]) -> bool:
+    try:
+        return bool(json.loads(json.dumps(metadata, allow_nan=False)) == metadata)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _row(row: Row) -> Row:
+    vector = np.asarray(row.vector, dtype=np.float32)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise StoreError(
+            f"a vector of shape {vector.shape} of embedder {row.fingerprint!r} is not one row of finite numbers."
+        )
+    return Row(fingerprint=row.fingerprint, vector=vector)
