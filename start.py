@@ -38,7 +38,11 @@ def main() -> int:
     install(steps, TO_TRAIN if task == "train" else TO_TEST)
     if task == "setup":
         return 0
-    command = ["pytest", "-q", *(words or ["-m", "not slow"])] if task == "test" else ["memshadow", "train", *words]
+    command = (
+        ["pytest", "-q", "-n", "auto", *(words or ["-m", "not slow"])]
+        if task == "test"
+        else ["memshadow", "train", *words]
+    )
     steps.say(" ".join(command))
     return subprocess.call([str(PYTHON), "-m", *command], env=environment(), cwd=HOME)
 

@@ -48,5 +48,6 @@ def test_it_runs_at_tiny_settings(file: Path, tmp_path: Path, monkeypatch: pytes
     )
     client.execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert any("image/png" in output.get("data", {}) for output in outputs), "its plots stand inside"
+    plots = any("image/png" in output.get("data", {}) for output in outputs)
+    assert plots == any("%matplotlib inline" in cell.source for cell in notebook.cells), "its plots stand inside"
     assert [output.text for output in outputs if output.get("name") == "stderr" and "Warning" in output.text] == []

@@ -22,7 +22,13 @@ LIGHT = (
     "memshadow.models.base",
     "memshadow.models.lexical",
     "memshadow.models.hashing",
+    "memshadow.data.store.base",
+    "memshadow.data.store.embedded",
+    "memshadow.data.index.promoted",
     "memshadow.memory",
+    "memshadow.memory.service",
+    "memshadow.serving.app",
+    "memshadow.serving.client",
     "memshadow.training",
     "memshadow.training.privacy_env",
 )
