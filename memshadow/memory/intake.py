@@ -41,6 +41,15 @@ def passages_of(turns: Sequence[Turn], reach: tuple[int, int], *, places: Sequen
     ]
 
 
+def alone(records: Sequence[Record]) -> list[Passage]:
+    """Return versions as passages without neighbours: those that an update replaced, and those of no session.
+
+    Its successor stands in a replaced version's place; and a neighbour that is forgotten must leave no trace in it.
+    """
+    turns = [record.draft.said() for record in records]
+    return passages_of(turns, (0, 0), places=range(len(turns)))
+
+
 def touched(places: Sequence[int], reach: tuple[int, int], *, size: int) -> list[int]:
     """Return the other places of a session whose rows depend on what stands at ``places``, ascending."""
     before, after = reach

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 
 from memshadow.data.index.base import MemoryIndex
 from memshadow.data.store.base import MemoryStore
 from memshadow.memory.counting import TokenCounter
 from memshadow.memory.locks import Gate, OwnerLocks
 from memshadow.memory.ranking import Ranking
+from memshadow.memory.sessions import SessionTails
 from memshadow.models.base import Embedder
 
 
@@ -27,6 +29,13 @@ class Parts:
     upcoming: Embedder | None = None
     gate: Gate = field(default_factory=Gate)
     locks: OwnerLocks = field(default_factory=OwnerLocks)
+    taking_up: Lock = field(default_factory=Lock)
+    """Held while another embedder is taken up."""
+    tails: SessionTails = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no session remembered."""
+        self.tails = SessionTails(self.store)
 
     @property
     def embedders(self) -> list[Embedder]:

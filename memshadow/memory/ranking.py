@@ -28,11 +28,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """Places of a block, best first, with scores; ``parts`` are the raw scores of each part at these places."""
+    """Places of a block, best first, with scores.
+
+    ``parts`` are the raw scores of each part for all that was ranked; hit i stands there at ``among[i]``.
+    """
 
     places: Int64[ndarray, " k"]
     scores: Float[ndarray, " k"]
-    parts: Mapping[str, Float[ndarray, " k"]]
+    parts: Mapping[str, Float[ndarray, " n"]]
+    among: Int64[ndarray, " k"]
 
 
 @runtime_checkable
@@ -50,7 +54,8 @@ class VectorRanking:
     def rank(self, block: Block, allowed: Allowed, asked: Asked, *, k: int) -> Ranked:
         """Return the nearest rows."""
         found = block.nearest(asked.vector, k=k, allowed=None if allowed.all() else allowed)
-        return Ranked(places=found.places, scores=found.scores, parts={"vector": found.scores})
+        among = np.arange(len(found.places))  # the best by this part are those that it found
+        return Ranked(places=found.places, scores=found.scores, parts={"vector": found.scores}, among=among)
 
 
 class HybridRanking:
@@ -136,6 +141,4 @@ def _top(
     places: Int64[ndarray, " n"], scores: Float[ndarray, " n"], parts: Mapping[str, Float[ndarray, " n"]], k: int
 ) -> Ranked:
     chosen = best(scores, np.arange(len(places)), k)
-    return Ranked(
-        places=places[chosen], scores=scores[chosen], parts={name: part[chosen] for name, part in parts.items()}
-    )
+    return Ranked(places=places[chosen], scores=scores[chosen], parts=parts, among=chosen)

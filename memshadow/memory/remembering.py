@@ -15,20 +15,17 @@ from memshadow.data.index.base import Block
 from memshadow.data.store.base import Filter, Owner
 from memshadow.errors import DataError, NotFoundError
 from memshadow.memory.drafting import digest, drafted
-from memshadow.memory.intake import Plan, embedded, passages_of, touched
+from memshadow.memory.intake import Plan, alone, embedded, passages_of, touched
 from memshadow.memory.parts import Parts
-from memshadow.memory.sessions import SessionTails
 from memshadow.memory.supersession import SupersessionRule
+from memshadow.memory.writing import written
 from memshadow.types import Added, Draft, Record, Scope
 
 CURRENT = np.iinfo(np.int64).max
 """What a block says in ``ended`` of a version that holds."""
+_PAGE = 1000
 _MOST_COMPARED = 32
 """Drafts of one call that are compared with what is there; a batch is an import, and nobody reads its reports."""
-
-
-_LAST = np.iinfo(np.int64).max
-"""Above every sequence number: where a version without one is sorted."""
 
 
 class Remembering:
@@ -38,7 +35,6 @@ class Remembering:
         self, parts: Parts, *, rule: SupersessionRule, near_threshold: float, clock: Callable[[], datetime]
     ) -> None:
         self._parts, self._rule, self._near, self._clock = parts, rule, near_threshold, clock
-        self._tails = SessionTails(parts.store)
 
     def add(self, scope: Scope, drafts: Sequence[Draft]) -> list[Added]:
         """Remember drafts in one durable write."""
@@ -52,7 +48,7 @@ class Remembering:
         known = self._known(owner, block, digests)
         self._refuse_taken(owner, drafts, digests, known)
         plan = Plan(owner=owner, embedders=self._parts.embedders)
-        tail = self._tails.of(scope, self._parts.reach)
+        tail = self._parts.tails.of(scope, self._parts.reach)
         turn = self._next_turn(block, tail, scope)
         results: list[Added] = []
         fresh: list[Record] = []
@@ -75,22 +71,19 @@ class Remembering:
                 )
             )
             results.append(Added(id=memory_id))
-        if not fresh:
-            return results
-        vectors, moved = self._rows(scope, tail, fresh)
-        near = {} if len(fresh) > _MOST_COMPARED else self._near_ones(owner, block, fresh, vectors)
+        vectors, moved = self._rows(scope, tail, fresh) if fresh else ([], [])
+        near = {} if not 0 < len(fresh) <= _MOST_COMPARED else self._near_ones(scope, block, fresh, vectors)
         for record, row in zip(fresh, vectors, strict=True):
             plan.insert(record, row)
-        ended = self._supersede(plan, fresh, now)
+        told = [(result.id, draft) for result, draft in zip(results, drafts, strict=True)]
+        ended = self._supersede(plan, scope, told, fresh, now)
         for record, row in moved:
             plan.move(record, row)
-        made = self._write(plan)
-        self._tails.extend(scope, made, self._parts.reach)
+        if plan.changes:
+            made = written(self._parts, plan)
+            self._parts.tails.extend(scope, made, self._parts.reach)
         return [
-            result
-            if result.duplicate
-            else replace(result, near=near.get(result.id, ()), superseded=ended.get(result.id, ()))
-            for result in results
+            replace(result, near=near.get(result.id, ()), superseded=ended.get(result.id, ())) for result in results
         ]
 
     def _known(self, owner: Owner, block: Block, digests: Sequence[int]) -> dict[int, str]:
@@ -125,9 +118,7 @@ class Remembering:
     ) -> tuple[list[list[ndarray]], list[tuple[Record, list[ndarray]]]]:
         """Return the rows of new turns, and those of the last turns before them, which now have a neighbour more."""
         if scope.session is None:
-            alone = [record.draft.said() for record in fresh]
-            passages = [passage for turn in alone for passage in passages_of([turn], (0, 0), places=[0])]
-            return embedded(self._parts.embedders, passages), []
+            return embedded(self._parts.embedders, alone(fresh)), []
         session = [*tail, *fresh]
         turns = [record.draft.said() for record in session]
         new = list(range(len(tail), len(session)))
@@ -137,117 +128,79 @@ class Remembering:
         return rows[len(moved) :], list(zip(old, rows, strict=False))
 
     def _near_ones(
-        self, owner: Owner, block: Block, fresh: Sequence[Record], vectors: Sequence[Sequence[ndarray]]
+        self, scope: Scope, block: Block, fresh: Sequence[Record], vectors: Sequence[Sequence[ndarray]]
     ) -> dict[str, tuple[str, ...]]:
+        """Return new id -> ids in the scope that say nearly the same."""
         if self._near > 1 or not self._parts.embedder.normalised or not block.size:
             return {}
-        current = block.ended == CURRENT
+        current = block.allowed(scope, Filter())
         seqs: dict[str, list[int]] = {}
         for record, rows in zip(fresh, vectors, strict=True):
             found = block.nearest(rows[0], k=3, allowed=current)
             if len(close := found.places[found.scores >= self._near]):
                 seqs[record.id] = block.seqs[close].tolist()
-        names = {
-            r.seq: r.id for r in self._parts.store.versions(owner, [seq for some in seqs.values() for seq in some])
-        }
+        wanted = [seq for some in seqs.values() for seq in some]
+        names = {record.seq: record.id for record in self._parts.store.versions(scope.owner, wanted)}
         return {one: tuple(names[seq] for seq in some if seq in names) for one, some in seqs.items()}
 
-    def _supersede(self, plan: Plan, fresh: Sequence[Record], now: datetime) -> dict[str, tuple[str, ...]]:
-        """End what the new ones take the place of, and return new id -> the ids it ended."""
-        wanted = [record.draft.key for record in fresh if record.draft.key is not None]
-        keyed = self._keyed(plan.owner, wanted)
+    def _supersede(
+        self, plan: Plan, scope: Scope, told: Sequence[tuple[str, Draft]], fresh: Sequence[Record], now: datetime
+    ) -> dict[str, tuple[str, ...]]:
+        """End what the drafts take the place of; return id -> the ids that it ended.
+
+        ``told`` is every draft of the call and the id of its memory, duplicates too: who says again that something
+        supersedes another means it.
+        """
+        keyed = self._keyed(plan.owner, [draft.key for _, draft in told])
+        new = {record.id: record for record in fresh}
+        earlier: set[str] = set()
+        over: set[str] = set()  # ended in this call already
         ended: dict[str, tuple[str, ...]] = {}
-        within: dict[str, int] = {}
-        for record in fresh:
-            ids = list(self._rule.superseded(record.draft, keyed))
-            if record.draft.supersedes is not None:
-                ids.append(record.draft.supersedes)
-            if record.draft.key is not None:
-                keyed[record.draft.key] = record.id
-            ended[record.id] = tuple(dict.fromkeys(ids))
-            within[record.id] = len(within)
-        for new_id, old_ids in ended.items():
-            for old_id in old_ids:
-                self._end(plan, old_id, new_id, fresh, within, now)
+        for memory_id, draft in told:
+            by_rule = self._rule.superseded(draft, keyed) if memory_id in new else ()
+            wanted = list(by_rule)
+            if draft.supersedes is not None:
+                wanted.append(draft.supersedes)
+            if draft.key is not None and memory_id in new:
+                keyed[draft.key] = [memory_id]
+            others = [one for one in dict.fromkeys(wanted) if one not in over]
+            for old_id in others:
+                if old_id == memory_id or (old_id in new and old_id not in earlier):
+                    raise DataError(f"{old_id!r:.80} cannot be superseded by itself or by what came before it.")
+            whole = Scope(
+                tenant=scope.tenant, user=scope.user
+            )  # a key is the owner's; what a caller names, the scope's
+            ended[memory_id] = tuple(
+                one for one in others if self._ended(plan, whole if one in by_rule else scope, one, memory_id, new, now)
+            )
+            over.update(ended[memory_id])
+            earlier.add(memory_id)
         return ended
 
-    def _end(
-        self, plan: Plan, old_id: str, new_id: str, fresh: Sequence[Record], within: Mapping[str, int], now: datetime
-    ) -> None:
-        if old_id in within:  # of the same call: it comes as ended already
-            plan.insert_ended(fresh[within[old_id]], at=now, superseded_by=new_id)
-            return
-        old = self._parts.store.current(plan.owner, [old_id])
+    def _ended(
+        self, plan: Plan, scope: Scope, old_id: str, new_id: str, new: Mapping[str, Record], now: datetime
+    ) -> bool:
+        """Plan the end of a memory; return whether it held until now."""
+        if old_id in new:  # of the same call: it comes as ended already
+            plan.insert_ended(new[old_id], at=now, superseded_by=new_id)
+            return True
+        old = [one for one in self._parts.store.current(plan.owner, [old_id]) if scope.covers(one.scope)]
         if not old:
-            raise NotFoundError(f"supersedes={old_id!r:.80}: there is no such memory; nothing was added.")
+            raise NotFoundError(f"supersedes={old_id!r:.80}: there is no such memory in this scope; nothing was added.")
         if old[0].current:
             plan.end(old[0], at=now, by="supersede", superseded_by=new_id)
+        return old[0].current
 
-    def _keyed(self, owner: Owner, keys: Iterable[str]) -> dict[str, str]:
-        wanted = tuple(dict.fromkeys(keys))
-        if not wanted:
-            return {}
-        whole = Scope(tenant=owner[0], user=owner[1])
-        found = self._parts.store.page(whole, Filter(keys=wanted), after=0, limit=10 * len(wanted))
-        return {str(record.draft.key): record.id for record in found}
-
-    def take_in(self, records: Sequence[Record]) -> int:
-        """Write versions of one owner as they come, but for those that are there; return how many were new."""
-        scope = records[0].scope
-        with self._parts.gate.passing(), self._parts.locks.of(scope.owner):
-            fresh = self._unknown(scope.owner, records)
-            plan = Plan(owner=scope.owner, embedders=self._parts.embedders)
-            for session, told in _by_session(fresh):
-                rows, moved = self._rows_among(session, told)
-                for record in told:
-                    plan.insert(record, rows[record.id, record.version])
-                for old, row in moved:
-                    plan.move(old, row)
-            if fresh:
-                self._write(plan)
-            for session, _ in _by_session(fresh):
-                self._tails.drop(session)
-        return len(fresh)
-
-    def _rows_among(
-        self, scope: Scope, told: Sequence[Record]
-    ) -> tuple[dict[tuple[str, int], list[ndarray]], list[tuple[Record, list[ndarray]]]]:
-        """Return the rows of versions that come anywhere in a session, and those of the turns beside them.
-
-        A version that an update replaced has no neighbours: its successor stands in its place.
-        """
-        said = [record for record in told if record.ended_by != "update"]
-        past = [record for record in told if record.ended_by == "update"]
-        there = self._tails.whole(scope) if scope.session is not None else []
-        session = sorted([*there, *said], key=lambda record: (record.turn, record.seq or _LAST))
-        new = [place for place, record in enumerate(session) if not record.seq]
-        reach = self._parts.reach if scope.session is not None else (0, 0)
-        near = [place for place in touched(new, reach, size=len(session)) if session[place].seq]
-        passages = passages_of([record.draft.said() for record in session], reach, places=[*new, *near])
-        alone = [record.draft.said() for record in past]
-        passages += passages_of(alone, (0, 0), places=range(len(alone)))
-        rows = embedded(self._parts.embedders, passages)
-        named = [*(session[place] for place in new), *(session[place] for place in near), *past]
-        made = list(zip(named, rows, strict=True))
-        fresh = {(record.id, record.version): row for record, row in made if not record.seq}
-        return fresh, [(record, row) for record, row in made if record.seq]
-
-    def _unknown(self, owner: Owner, records: Sequence[Record]) -> list[Record]:
-        """Return the versions that are not there; refuse one that is there with other content."""
-        ids = list(dict.fromkeys(record.id for record in records))
-        there = [known.id for known in self._parts.store.current(owner, ids)]
-        known = {(r.id, r.version): r.digest for one in there for r in self._parts.store.history(owner, one)}
-        fresh: dict[tuple[str, int], Record] = {}
-        for record in records:
-            name = (record.id, record.version)
-            if name not in known:
-                fresh.setdefault(name, record)
-            if known.get(name, fresh[name].digest if name in fresh else 0) != record.digest:
-                raise DataError(
-                    f"memory {record.id!r:.80}, version {record.version}, is there with other content or in another "
-                    "session; forget it first, or import into another scope."
-                )
-        return list(fresh.values())
+    def _keyed(self, owner: Owner, keys: Iterable[str | None]) -> dict[str, Sequence[str]]:
+        """Return key -> the memories that hold now and have it, of all the owner's agents and sessions."""
+        wanted = tuple(dict.fromkeys(key for key in keys if key is not None))
+        found: dict[str, list[str]] = {}
+        whole, after = Scope(tenant=owner[0], user=owner[1]), 0
+        while wanted and (page := self._parts.store.page(whole, Filter(keys=wanted), after=after, limit=_PAGE)):
+            for record in page:
+                found.setdefault(str(record.draft.key), []).append(record.id)
+            after = page[-1].seq
+        return dict(found)
 
     def update(self, read: Callable[[], Record], changed: Mapping[str, Any], *, owner: Owner) -> Record:
         """Write a new version of what ``read`` returns once nobody else writes."""
@@ -267,10 +220,15 @@ class Remembering:
         )
         plan = Plan(owner=old.scope.owner, embedders=self._parts.embedders)
         plan.end(old, at=now, by="update")
+        if self._parts.reach != (0, 0):
+            plan.move(old, embedded(self._parts.embedders, alone([old]))[0])
         rows = self._replaced(plan, old, new)
         plan.insert(new, rows)
-        made = self._write(plan)
-        self._tails.drop(old.scope)
+        if draft.key != old.draft.key:
+            whole = Scope(tenant=old.scope.tenant, user=old.scope.user)
+            self._supersede(plan, whole, [(old.id, replace(draft, supersedes=None))], [new], now)
+        made = written(self._parts, plan)
+        self._parts.tails.drop(old.scope)
         return made[0]
 
     def forget(self, read: Callable[[], Record], *, owner: Owner) -> None:
@@ -282,13 +240,17 @@ class Remembering:
         plan = Plan(owner=record.scope.owner, embedders=self._parts.embedders)
         plan.erase(record.id, self._parts.store.history(record.scope.owner, record.id))
         self._replaced(plan, record, None)
-        self._write(plan)
-        self._tails.drop(record.scope)
+        written(self._parts, plan)
+        self._parts.tails.drop(record.scope)
 
     def _replaced(self, plan: Plan, old: Record, new: Record | None) -> list[ndarray]:
         """Plan the vectors of the neighbours of a turn that changes or goes; return those of the new turn."""
-        session = self._tails.whole(old.scope) if old.scope.session is not None else [old]
-        place = next(i for i, record in enumerate(session) if record.id == old.id)
+        alone_anyway = old.scope.session is None or self._parts.reach == (0, 0)
+        session = [old] if alone_anyway else self._parts.tails.whole(old.scope)
+        places = [i for i, record in enumerate(session) if record.id == old.id]
+        if not places:  # all that is left of it is past: it stands in no session
+            return embedded(self._parts.embedders, alone([new]))[0] if new else []
+        place = places[0]
         after = [*session[:place], *([new] if new else []), *session[place + 1 :]]
         turns = [record.draft.said() for record in after]
         if new:
@@ -300,22 +262,3 @@ class Remembering:
         for i, row in zip(near, rows[len(own) :], strict=True):
             plan.move(after[i], row)
         return rows[0] if new else []
-
-    def _write(self, plan: Plan) -> list[Record]:
-        """Make a plan durable, then visible."""
-        last = self._parts.store.write(plan.changes)
-        applied, made = plan.applied(last)
-        try:
-            self._parts.index.apply(plan.owner, applied)
-        except BaseException:
-            self._parts.index.drop(plan.owner)
-            raise
-        return made
-
-
-def _by_session(records: Sequence[Record]) -> list[tuple[Scope, list[Record]]]:
-    """Return the records in groups of one session (of any agent), in the order of first coming."""
-    groups: dict[str | None, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.scope.session, []).append(record)
-    return [(group[0].scope, group) for group in groups.values()]

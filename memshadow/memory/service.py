@@ -17,8 +17,9 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from memshadow.data.index.base import Block, MemoryIndex, session_hash
-from memshadow.data.store.base import Embedding, Filter, MemoryStore
-from memshadow.errors import DataError, NotFoundError, StoreError
+from memshadow.data.store.base import Filter, MemoryStore
+from memshadow.errors import DataError, NotFoundError
+from memshadow.memory.bringing import Bringing
 from memshadow.memory.context import packed
 from memshadow.memory.counting import TokenCounter
 from memshadow.memory.drafting import drafted
@@ -27,7 +28,7 @@ from memshadow.memory.filtering import filtered
 from memshadow.memory.intake import entries
 from memshadow.memory.parts import Parts
 from memshadow.memory.ranking import Asked, Ranked, Ranking, statistics_of
-from memshadow.memory.reembedding import reembed
+from memshadow.memory.reembedding import claim, reembed
 from memshadow.memory.remembering import CURRENT, Remembering
 from memshadow.memory.supersession import SupersessionRule
 from memshadow.models.base import Embedder
@@ -78,18 +79,19 @@ class Memory:
         scope: Scope | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        _claim(store, embedder)
         self.scope = scope or Scope()
         self._clock = clock
         self._parts = Parts(store=store, index=index, embedder=embedder, ranking=ranking, counter=counter)
+        self._brings = Bringing(self._parts)
         self._writes = Remembering(self._parts, rule=rule, near_threshold=near_threshold, clock=clock)
+        claim(self._parts)
         index.attach(store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
 
     def at(self, scope: Scope | None = None, **parts: str | None) -> Memory:
         """Return this memory seen from another scope; ``parts`` replace single parts of the present one."""
         seen: Memory = object.__new__(Memory)
         seen.__dict__.update(self.__dict__)
-        seen.scope = scope or replace(self.scope, **parts)  # type: ignore[arg-type]
+        seen.scope = replace(scope or self.scope, **parts)  # type: ignore[arg-type]
         return seen
 
     @property
@@ -210,9 +212,18 @@ class Memory:
         return packed([hit.record for hit in hits], budget_tokens=budget_tokens, counter=self._parts.counter)
 
     def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
-        """Return the last memories of a scope (usually one session) that hold, in the order of saying."""
+        """Return the last memories of a scope (usually one session) that hold, in the order of saying.
+
+        Without a session: in the order of adding.
+        """
         scope = scope or self.scope
-        return [record for record in self.store.tail(scope, last=last) if record.current]
+        if last < 1:
+            raise DataError(f"last={last}; needed: at least 1.")
+        block = self._parts.index.block(scope.owner)
+        places = np.flatnonzero(self._allowed(block, scope, Filter()))
+        if scope.session is not None:
+            places = places[np.argsort(block.turns[places], kind="stable")]
+        return self.store.versions(scope.owner, block.seqs[places[-last:]].tolist())
 
     def recent_context(self, *, budget_tokens: int, last: int = 50, scope: Scope | None = None) -> Context:
         """Return the end of a session as text for a prompt, newest first into the budget: a conversation goes on."""
@@ -246,9 +257,13 @@ class Memory:
             DataError: a line is damaged (its number is told), or a version is there with other content.
         """
         scope, added, known = scope or self.scope, 0, 0
+        superseded: list[Record] = []
         for portion in _portions(records_of(lines, scope, at=self._clock())):
-            new = self._writes.take_in(portion)
+            new = self._brings.take_in(portion)
             added, known = added + new, known + len(portion) - new
+            superseded += [record for record in portion if record.ended_by == "supersede"]
+        if superseded:  # what came later may be what took their place
+            self._brings.end_superseded(superseded)
         return Imported(added=added, known=known)
 
     def reembed(
@@ -326,18 +341,6 @@ def _holds(record: Record, given: Filter) -> bool:
 
 
 def _explained(ranked: Ranked, place: int) -> Explanation:
-    ranks = {name: 1 + int(np.count_nonzero(part > part[place])) for name, part in ranked.parts.items()}
-    return Explanation(scores={name: float(part[place]) for name, part in ranked.parts.items()}, ranks=ranks)
-
-
-def _claim(store: MemoryStore, embedder: Embedder) -> None:
-    """Give a new store its embedder; refuse one whose vectors another made."""
-    active = [known for known in store.embeddings() if known.active]
-    if not active:
-        store.declare(Embedding(fingerprint=embedder.fingerprint, name=embedder.name, dim=embedder.dim, active=True))
-    elif active[0].fingerprint != embedder.fingerprint:
-        raise StoreError(
-            f"these memories were embedded with {active[0].name} ({active[0].dim} dims, {active[0].fingerprint}), but "
-            f"{embedder.name} ({embedder.dim} dims, {embedder.fingerprint}) came. Open them with that embedder, or "
-            "take up the new one: memshadow reembed embedder=..."
-        )
+    at = int(ranked.among[place])
+    ranks = {name: 1 + int(np.count_nonzero(part > part[at])) for name, part in ranked.parts.items()}
+    return Explanation(scores={name: float(part[at]) for name, part in ranked.parts.items()}, ranks=ranks)

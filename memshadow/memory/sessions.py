@@ -47,6 +47,12 @@ class SessionTails:
         with self._guard:
             self._tails.pop((scope.owner, str(scope.session)), None)
 
+    def forget(self, owner: Owner) -> None:
+        """Forget all sessions of an owner."""
+        with self._guard:
+            for key in [key for key in self._tails if key[0] == owner]:
+                del self._tails[key]
+
     def whole(self, scope: Scope) -> list[Record]:
         """Return all turns of the scope's session in the order of saying."""
         session = replace(scope, agent=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from memshadow.types import Draft
@@ -12,15 +12,15 @@ from memshadow.types import Draft
 class SupersessionRule(Protocol):
     """Finds what a draft contradicts, beside what its ``supersedes`` names."""
 
-    def superseded(self, draft: Draft, keyed: Mapping[str, str]) -> tuple[str, ...]:
-        """Return ids of current memories of the same owner; ``keyed`` maps the keys in use to the id that has each."""
+    def superseded(self, draft: Draft, keyed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """Return ids of current memories of the same owner; ``keyed`` maps keys to the ids that have them."""
         ...
 
 
 class NoRule:
     """Only the caller says what is superseded."""
 
-    def superseded(self, draft: Draft, keyed: Mapping[str, str]) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+    def superseded(self, draft: Draft, keyed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
         """Return nothing."""
         return ()
 
@@ -28,6 +28,6 @@ class NoRule:
 class KeyedRule:
     """One current memory a key: the newest."""
 
-    def superseded(self, draft: Draft, keyed: Mapping[str, str]) -> tuple[str, ...]:
+    def superseded(self, draft: Draft, keyed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         """Return the memory that has the draft's key."""
-        return (keyed[draft.key],) if draft.key is not None and draft.key in keyed else ()
+        return tuple(keyed.get(draft.key, ())) if draft.key is not None else ()

@@ -72,6 +72,21 @@ def test_a_version_that_is_there_with_other_content_is_refused(lived):
         other.import_([changed])
 
 
+def test_a_newer_export_brings_the_first_one_up_to_date(lived):
+    other = memory()
+    other.import_(list(lived.export()))
+    home = next(r for r in lived.everything() if r.text == "I live in Faro")
+    lived.update(home.id, text="I live in Braga")
+    lived.add("car: green", key="car")
+    lines = list(lived.export())
+    assert other.import_(lines).added == 2
+    assert everything_by_id(other) == everything_by_id(lived)
+
+
+def everything_by_id(m):
+    return sorted(everything(m), key=lambda one: (one[0], one[1]))
+
+
 def test_lines_of_other_programs_are_new_memories():
     m = memory()
     line = {"id": "7", "conversation_id": "c", "session_id": "s", "turn": 2, "timestamp": "2024-05-03", "text": "Hey"}

@@ -1,5 +1,6 @@
 """Remember, recall, change, forget: what a caller may count on, on the reference store and index."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -225,6 +226,123 @@ def check_rows(m):
             passages = passages_of(turns, m.embedder.reach, places=range(len(turns)))
             wanted = m.embedder.embed_passages(passages)
             np.testing.assert_allclose([one.vector for one in session], wanted, atol=1e-5)
+        past = [one for one in rows.values() if one.record.ended_by == "update"]
+        if past:  # alone: no trace of neighbours, which may be forgotten
+            turns = [one.record.draft.said() for one in past]
+            wanted = m.embedder.embed_passages(passages_of(turns, (0, 0), places=range(len(turns))))
+            np.testing.assert_allclose([one.vector for one in past], wanted, atol=1e-5)
+
+
+def test_a_cut_off_reembedding_goes_on_with_what_changed_meanwhile():
+    m = memory()
+    m.add(["one apple", "two pears", "three figs", "four kiwis"], scope=Scope(session="s"))
+    m.add(["elsewhere"], scope=Scope(user="bo"))
+
+    def cut(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        m.reembed(contextual(), index=ReferenceIndex(), progress=cut)
+    m.forget(m.search("two pears", k=1)[0].record.id)  # its neighbours' new rows are made by nobody
+    m.add("five plums", scope=Scope(session="s"))
+    assert m.search("figs", k=1)[0].text == "three figs"
+    m.reembed(contextual(), index=ReferenceIndex(), ranking=VectorRanking())
+    check_rows(m)
+
+
+def test_one_embedder_is_taken_up_at_a_time():
+    m = memory()
+    m.add("tea")
+
+    def another(_):
+        m.reembed(contextual(), index=ReferenceIndex())
+
+    with pytest.raises(StoreError, match="already"):
+        m.reembed(contextual(), index=ReferenceIndex(), progress=another)
+
+
+def test_a_store_whose_embedder_lacks_rows_is_filled():
+    m = memory()
+    added = m.add(["tea", "rice"])
+    store = m.store
+    seqs = [m.get(one.id).seq for one in added]
+    del store._state.vectors[seqs[0], hashing().fingerprint]  # as a salvage leaves it
+    for name, known in store._state.embeddings.items():
+        store._state.embeddings[name] = replace(known, active=False)
+    assert texts(memory(store=store).search("tea", k=1)) == ["tea"]
+
+
+def test_an_interrupt_while_writing_leaves_no_memory_that_is_not_found():
+    m = memory()
+    m.add("first")
+    submit = m.store.submit
+
+    def interrupted(changes):
+        done = submit(changes)
+
+        class Broken(type(done)):
+            def result(self, timeout=None):
+                raise KeyboardInterrupt
+
+        done.__class__ = Broken
+        return done
+
+    m.store.submit = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        m.add("second")
+    m.store.submit = submit
+    assert m.add("second").duplicate
+    assert texts(m.search("second", k=1)) == ["second"]
+
+
+def test_ranks_are_told_among_all_that_was_ranked():
+    m = memory()
+    m.add([f"tea number {i} tea" for i in range(20)] + ["nothing alike at all"])
+    hits = m.search("nothing tea", k=21, explain=True)
+    for part in ("vector", "words"):
+        scores = sorted((hit.explanation.scores[part] for hit in hits), reverse=True)
+        for hit in m.search("nothing tea", k=2, explain=True):
+            assert hit.explanation.ranks[part] == 1 + scores.index(hit.explanation.scores[part])
+
+
+def test_the_recent_ones_are_those_that_hold():
+    m = memory()
+    m.add(["kept one", "kept two"], scope=Scope(session="z"))
+    m.add([Draft(text=f"old {i}", key="k") for i in range(30)], scope=Scope(session="z"))
+    m.add("last", scope=Scope(session="a"))
+    assert [r.text for r in m.recent(last=3)] == ["kept two", "old 29", "last"]
+    assert [r.text for r in m.at(session="z").recent(last=3)] == ["kept one", "kept two", "old 29"]
+    assert m.at(Scope(user="owner"), session="a").recent()[0].text == "last"
+
+
+def test_supersession_has_no_circles_and_tells_only_what_it_did():
+    m = memory()
+    with pytest.raises(DataError, match="by itself"):
+        m.add("x", id="x", supersedes="x")
+    with pytest.raises(DataError, match="before it"):
+        m.add([Draft(text="a", id="a", supersedes="b"), Draft(text="b", id="b", supersedes="a")])
+    assert m.stats().versions == 0
+    old, new = m.add("lives in Porto"), m.add("lives in Faro")
+    assert m.add("lives in Faro", supersedes=old.id).superseded == (old.id,)  # said before, but not that it supersedes
+    assert not m.get(old.id).current
+    assert m.add("lives in Braga", supersedes=old.id).superseded == ()
+    assert m.get(new.id).current
+
+
+def test_an_agent_ends_only_what_it_sees_but_a_key_is_the_owners():
+    m = memory()
+    mine, other = m.at(agent="a"), m.at(agent="b")
+    theirs = other.add("said to b", key="k")
+    with pytest.raises(NotFoundError):
+        mine.add("mine", supersedes=theirs.id)
+    assert mine.add("newer", key="k").superseded == (theirs.id,)
+
+
+def test_a_key_that_an_update_brings_counts():
+    m = memory()
+    old, other = m.add("blue", key="colour"), m.add("it is red")
+    m.update(other.id, key="colour")
+    assert m.get(old.id).superseded_by == other.id
 
 
 class Sessions(RuleBasedStateMachine):
