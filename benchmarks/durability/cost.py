@@ -30,7 +30,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def open_store(folder: str) -> EmbeddedStore:
     """Open the store as configs/store/embedded.yaml does."""
-    return EmbeddedStore(folder=folder, precision="fp16", memory_mb=512, threads=1, log_mb=16, known_versions=500_000)
+    return EmbeddedStore(
+        folder=folder, precision="fp16", memory_mb=512, threads=1, log_mb=16, known_versions=500_000, known_records=200
+    )
 
 
 class Source:

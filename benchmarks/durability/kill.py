@@ -45,7 +45,13 @@ SECOND = Embedding(fingerprint="second", name="second", dim=DIMS["second"], acti
 def open_store(folder: Path, *, log_mb: int = 1) -> EmbeddedStore:
     """Open the store; its log is so small that checkpoints come often."""
     return EmbeddedStore(
-        folder=str(folder), precision="fp16", memory_mb=256, threads=1, log_mb=log_mb, known_versions=500
+        folder=str(folder),
+        precision="fp16",
+        memory_mb=256,
+        threads=1,
+        log_mb=log_mb,
+        known_versions=500,
+        known_records=200,
     )
 
 

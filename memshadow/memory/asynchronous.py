@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
+from memshadow.memory.exchange import Imported
 from memshadow.memory.service import Memory, What
+from memshadow.models.base import Embedder
 from memshadow.types import Added, Context, Hit, Record, Scope, Stats
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_PORTION = 500
+"""Items of an iterator that one hop to a thread brings."""
 
 
 class AsyncMemory:
@@ -24,6 +29,12 @@ class AsyncMemory:
     def __init__(self, memory: Memory, *, threads: int = 4) -> None:
         self.memory = memory
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="memshadow")
+
+    def at(self, scope: Scope | None = None, **parts: str | None) -> AsyncMemory:
+        """Return this memory seen from another scope, on the same threads; close either, and both are closed."""
+        seen: AsyncMemory = object.__new__(AsyncMemory)
+        seen.memory, seen._pool = self.memory.at(scope, **parts), self._pool
+        return seen
 
     async def add(self, what: What | list[Any], *, scope: Scope | None = None, **said: Any) -> Added | list[Added]:
         """Remember one thing or many."""
@@ -57,20 +68,40 @@ class AsyncMemory:
         """Return the last memories of a scope."""
         return await self._run(self.memory.recent, last=last, scope=scope)
 
+    async def recent_context(self, *, budget_tokens: int, last: int = 50, scope: Scope | None = None) -> Context:
+        """Return the end of a session as text for a prompt."""
+        return await self._run(self.memory.recent_context, budget_tokens=budget_tokens, last=last, scope=scope)
+
     async def page(
         self, *, after: int = 0, limit: int = 100, scope: Scope | None = None, **narrowed: Any
     ) -> list[Record]:
         """Return a page of the memories of a scope."""
         return await self._run(self.memory.page, after=after, limit=limit, scope=scope, **narrowed)
 
+    def everything(self, *, scope: Scope | None = None, **narrowed: Any) -> AsyncIterator[Record]:
+        """Yield all memories of a scope, by seq, reading as it goes: ``async for``."""
+        return self._each(self.memory.everything(scope=scope, **narrowed))
+
+    def export(self, *, scope: Scope | None = None) -> AsyncIterator[str]:
+        """Yield everything of a scope, the past too, as lines of JSON: ``async for``."""
+        return self._each(self.memory.export(scope=scope))
+
+    async def import_(self, lines: Iterable[str], *, scope: Scope | None = None) -> Imported:
+        """Bring in the lines of an export, or of another program; they are read on a thread."""
+        return await self._run(self.memory.import_, lines, scope=scope)
+
+    async def reembed(self, embedder: Embedder, **given: Any) -> None:
+        """Take up another embedder; ``progress`` is called on a thread."""
+        await self._run(self.memory.reembed, embedder, **given)
+
     async def stats(self, *, scope: Scope | None = None) -> Stats:
         """Return what is kept for a scope's owner."""
         return await self._run(self.memory.stats, scope=scope)
 
     async def close(self) -> None:
-        """Finish what runs, then close the memory."""
-        await self._run(self.memory.close)
-        self._pool.shutdown()
+        """Finish what runs and what waits, then close the memory; twice is once."""
+        await asyncio.to_thread(self._pool.shutdown)
+        await asyncio.to_thread(self.memory.close)
 
     async def __aenter__(self) -> AsyncMemory:
         return self
@@ -78,5 +109,14 @@ class AsyncMemory:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def _each(self, items: Iterator[R]) -> AsyncIterator[R]:
+        while portion := await self._run(_portion, items):
+            for item in portion:
+                yield item
+
     async def _run(self, call: Callable[..., R], *given: Any, **named: Any) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *given, **named))
+
+
+def _portion(items: Iterator[R]) -> list[R]:
+    return list(islice(items, _PORTION))

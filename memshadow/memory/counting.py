@@ -33,7 +33,10 @@ class ByteCounter:
 
 
 class FileCounter:
-    """Counts by the ``tokenizer.json`` of a model folder, or of ``minilm`` (packaged)."""
+    """Counts by the ``tokenizer.json`` of a model folder, or of ``minilm`` (packaged).
+
+    What has no token there (a word too long, another script) counts by its bytes: another model reads it all the same.
+    """
 
     def __init__(self, *, model: str) -> None:
         self.name = model
@@ -41,4 +44,5 @@ class FileCounter:
 
     def count(self, text: str) -> int:
         """Return the number of tokens."""
-        return len(self._tokens([text])[0])
+        tokens, unread = self._tokens.read(text)
+        return tokens + sum(max(1, len(part.encode())) for part in unread)

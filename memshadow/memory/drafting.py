@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, get_args
+from unicodedata import category
 
 from memshadow.errors import DataError
 from memshadow.types import Draft, Kind, Memory, Scope, Source
@@ -17,6 +18,9 @@ LONGEST_TEXT = 1_000_000
 """Characters. A memory is something that was said, not an archive; cut longer documents into passages."""
 _LONGEST_FIELD = 2_000
 _LONGEST_METADATA = 64_000
+_DEEPEST_METADATA = 50
+_LEAST, _MOST = -(2**63), 2**64 - 1
+"""Whole numbers that writers of JSON agree on."""
 _FIELDS = frozenset(field.name for field in fields(Draft))
 
 
@@ -27,7 +31,8 @@ def drafted(what: str | Draft | Memory | Mapping[str, Any], **said: Any) -> Draf
     UTC.
 
     Raises:
-        DataError: a field is unknown or of the wrong kind, the text is blank or too long, metadata is not JSON.
+        DataError: a field is unknown or of the wrong kind, the text is blank or too long, metadata is not JSON
+            or not what every reader of JSON can hold.
     """
     given = _fields_of(what) | said
     unknown = [name for name in given if name not in _FIELDS]
@@ -92,7 +97,10 @@ def _source(value: Any) -> Source:
 def _tags(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
         raise DataError(f"tags must be a list of words, got {value!r:.60}; e.g. ['travel', 'work'].")
-    return tuple(dict.fromkeys(value))
+    for tag in value:
+        if not isinstance(tag, str):
+            raise DataError(f"a tag must be text, got {tag!r:.60}.")
+    return tuple(dict.fromkeys(wellformed(tag) for tag in value))
 
 
 def _checked(draft: Any) -> Draft:
@@ -111,9 +119,17 @@ def _checked(draft: Any) -> Draft:
     for name, value in _words(draft):
         if not isinstance(value, str) or len(value) > _LONGEST_FIELD:
             raise DataError(f"{name} must be text of at most {_LONGEST_FIELD:,} characters, got {value!r:.60}.")
-    cleaned: dict[str, Any] = {name: _wellformed(value) for name, value in _words(draft) if name in _FIELDS}
-    cleaned |= {"text": _wellformed(draft.text), "importance": float(number), "metadata": _json(draft.metadata)}
+    _check_id(draft.id)
+    cleaned: dict[str, Any] = {name: wellformed(value) for name, value in _words(draft) if name in _FIELDS}
+    cleaned |= {"text": wellformed(draft.text), "importance": float(number), "metadata": _json(draft.metadata)}
+    cleaned["source"] = Source(**{name: wellformed(value) for name, value in asdict(draft.source).items()})
     return Draft(**{name: cleaned.get(name, getattr(draft, name)) for name in _FIELDS})
+
+
+def _check_id(name: str | None) -> None:
+    """Refuse an id that no address and no header could hold."""
+    if name is not None and (not name or any(category(character) == "Cc" for character in name)):
+        raise DataError(f"id={name!r:.80}; needed: one character or more and no control characters, or none at all.")
 
 
 def _words(draft: Any) -> list[tuple[str, Any]]:
@@ -131,7 +147,7 @@ def _words(draft: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _wellformed(text: str) -> str:
+def wellformed(text: str) -> str:
     """Return text that UTF-8 can hold: a lone surrogate becomes U+FFFD; all else stays, byte for byte."""
     try:
         text.encode()
@@ -145,12 +161,37 @@ def _json(metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise DataError(f"metadata must be a mapping, got {type(metadata).__name__}.")
     try:
         text = json.dumps(dict(metadata), allow_nan=False)
+    except RecursionError:
+        raise DataError(_TOO_DEEP) from None
     except (TypeError, ValueError) as error:
         raise DataError(f"metadata must be what JSON can hold: {error}.") from None
     if len(text) > _LONGEST_METADATA:
         raise DataError(f"metadata may have {_LONGEST_METADATA:,} characters as JSON, {len(text):,} came.")
-    found: dict[str, Any] = json.loads(_wellformed(text))
+    found: dict[str, Any] = _plain(json.loads(text), depth=0)
     return found
+
+
+_TOO_DEEP = f"metadata are nested deeper than {_DEEPEST_METADATA} levels; keep them flatter, or as text."
+
+
+def _plain(value: Any, *, depth: int) -> Any:
+    """Return a value of JSON without lone surrogates; refuse what some readers of JSON could not hold."""
+    if depth > _DEEPEST_METADATA:
+        raise DataError(_TOO_DEEP)
+    if isinstance(value, str):
+        return wellformed(value)
+    if isinstance(value, dict):
+        return {wellformed(name): _plain(inner, depth=depth + 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, depth=depth + 1) for inner in value]
+    if isinstance(value, int) and not whole(value):
+        raise DataError(f"metadata hold {value!r:.60}; needed: whole numbers from -2^63 to 2^64 - 1. Keep it as text.")
+    return value
+
+
+def whole(number: int) -> bool:
+    """Return whether a whole number fits into 64 bits, with sign or without."""
+    return _LEAST <= number <= _MOST
 
 
 def digest(scope: Scope, draft: Draft) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -23,7 +22,7 @@ from memshadow.memory.bringing import Bringing
 from memshadow.memory.context import packed
 from memshadow.memory.counting import TokenCounter
 from memshadow.memory.drafting import drafted
-from memshadow.memory.exchange import Imported, lines_of, records_of
+from memshadow.memory.exchange import Imported, lines_of, portions, records_of
 from memshadow.memory.filtering import filtered
 from memshadow.memory.intake import entries
 from memshadow.memory.parts import Parts
@@ -186,10 +185,11 @@ class Memory:
             DataError: the query is blank, k is out of range, a filter is unknown or of the wrong kind.
         """
         scope = scope or self.scope
-        if not str(query).strip():
+        asked_for: Any = query  # not every caller minds types
+        if not isinstance(asked_for, str) or not asked_for.strip():
             raise DataError(f"a search needs words to look for; {query!r:.40} came.")
-        if not 1 <= k <= MOST_HITS:
-            raise DataError(f"k={k}; needed: 1 to {MOST_HITS}.")
+        if type(k) is not int or not 1 <= k <= MOST_HITS:
+            raise DataError(f"k={k!r}; needed: a whole number from 1 to {MOST_HITS}.")
         given = filtered(**narrowed)
         parts, asked = self._parts, terms(query)
         with parts.gate.passing():
@@ -228,7 +228,7 @@ class Memory:
     def recent_context(self, *, budget_tokens: int, last: int = 50, scope: Scope | None = None) -> Context:
         """Return the end of a session as text for a prompt, newest first into the budget: a conversation goes on."""
         newest = self.recent(last=last, scope=scope)[::-1]
-        return packed(newest, budget_tokens=budget_tokens, counter=self._parts.counter)
+        return packed(newest, budget_tokens=budget_tokens, counter=self._parts.counter, said=newest[::-1])
 
     def page(self, *, after: int = 0, limit: int = 100, scope: Scope | None = None, **narrowed: Any) -> list[Record]:
         """Return up to ``limit`` memories of a scope with ``seq > after``, ascending: go on after the last one's."""
@@ -245,7 +245,8 @@ class Memory:
 
     def export(self, *, scope: Scope | None = None) -> Iterator[str]:
         """Yield everything of a scope, the past too, as lines of JSON (see :mod:`memshadow.memory.exchange`)."""
-        return lines_of(self.everything(scope=scope, latest_only=False), at=self._clock())
+        until = self.store.last_seq  # one moment, though others write
+        return lines_of(self.everything(scope=scope, latest_only=False), at=self._clock(), until=until)
 
     def import_(self, lines: Iterable[str], *, scope: Scope | None = None) -> Imported:
         """Bring in the lines of an export, or of another program, in this scope's name; what is there stays once.
@@ -258,7 +259,7 @@ class Memory:
         """
         scope, added, known = scope or self.scope, 0, 0
         superseded: list[Record] = []
-        for portion in _portions(records_of(lines, scope, at=self._clock())):
+        for portion in portions(records_of(lines, scope, at=self._clock()), size=_PORTION):
             new = self._brings.take_in(portion)
             added, known = added + new, known + len(portion) - new
             superseded += [record for record in portion if record.ended_by == "supersede"]
@@ -329,11 +330,6 @@ class Memory:
             told = _explained(ranked, place) if explain else None
             hits.append(Hit(record=record, score=float(ranked.scores[place]), explanation=told))
         return hits
-
-
-def _portions(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while portion := list(islice(records, _PORTION)):
-        yield portion
 
 
 def _holds(record: Record, given: Filter) -> bool:

@@ -1,7 +1,9 @@
 """What a folder of memories was opened with, so that it is opened with the same again. Takes overrides as they are.
 
-Only choices about how memories are made and found are kept, never a path outside or a secret that came from elsewhere:
-an override is text like ``embedder=static`` or ``ranking.k1=1.2``.
+Only choices about how memories are made and found are kept, and only those are taken from a file that came with a
+folder: an override is text like ``embedder=static`` or ``ranking.k1=1.2``. Where files lie (``*.folder``), what is
+built (``*._target_``) and addresses with a password in them are neither kept nor taken; ``${oc.env:NAME}`` stays as it
+stands.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from memshadow.training.atomic import write_bytes
 FILE = "settings.json"
 _FORMAT = 1
 _KEPT = re.compile(r"(embedder|ranking|index|store|supersession|tokenizer|near_threshold)(\.[\w.]+)?=")
+_NEVER = re.compile(r"[\w.]*\.folder=|.*_target_|.*://[^/\s]*@", re.DOTALL)
+_FILES = re.compile(r"""(?P<name>[\w.]+\.(model|cache))=(?P<quote>['"]?)(?P<path>[^'"\\$]+)(?P=quote)""")
+_PACKAGED = "minilm"  # a name, also where a folder is called so
 
 
 def remembered(folder: Path) -> list[str]:
@@ -37,7 +42,7 @@ def remembered(folder: Path) -> list[str]:
         ) from None
     if version != _FORMAT:
         raise ConfigError(f"{file} has format {version!r}; this version reads {_FORMAT}. Use the one that wrote it.")
-    return [word for word in overrides if _KEPT.match(word)]
+    return _kept(overrides)
 
 
 def merged(old: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -48,8 +53,22 @@ def merged(old: Sequence[str], new: Sequence[str]) -> list[str]:
 
 
 def keep(folder: Path, overrides: Sequence[str]) -> None:
-    """Write down what the folder is opened with from now on, where that changed."""
-    wanted = [word for word in overrides if _KEPT.match(word)]
+    """Write down what the folder is opened with from now on, where that changed; the file is its owner's alone."""
+    wanted = [_from_anywhere(word) for word in _kept(overrides)]
     if wanted != remembered(folder):
         said = {"format": _FORMAT, "overrides": wanted}
-        write_bytes(folder / FILE, (json.dumps(said, indent=1) + "\n").encode())
+        write_bytes(folder / FILE, (json.dumps(said, indent=1) + "\n").encode(), mode=0o600)
+
+
+def _kept(overrides: Sequence[str]) -> list[str]:
+    return [word for word in overrides if _KEPT.match(word) and not _NEVER.match(word)]
+
+
+def _from_anywhere(word: str) -> str:
+    """Return an override whose path, where it leads to something from here, does so from every working folder."""
+    said = _FILES.fullmatch(word)
+    if said is None or said["path"] == _PACKAGED or not Path(said["path"]).exists():
+        return word
+    path = str(Path(said["path"]).absolute())
+    quote = '"' if "'" in path else "'"
+    return word if quote in path or "\\" in path or "${" in path else f"{said['name']}={quote}{path}{quote}"

@@ -1,12 +1,17 @@
 """Out and in again: nothing lost, nothing doubled, damage told by its line."""
 
 import json
+from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 from small import memory
 
 from memshadow.errors import DataError
+from memshadow.memory.exchange import lines_of, portions, records_of
 from memshadow.types import Scope
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -94,3 +99,133 @@ def test_lines_of_other_programs_are_new_memories():
     kept = m.get("7")
     assert (kept.scope.session, kept.turn, kept.draft.metadata) == ("c/s", 2, {"mood": "gay"})
     assert m.import_(['{"content": "bare"}']).added == 0
+
+
+def test_exports_one_after_another_all_come_in(lived):
+    lived.at(user="bo").add("of bo")
+    lines = [*lived.export(), "\n", *lived.at(user="bo").export()]
+    other = memory()
+    assert other.import_(lines).added == 6
+    assert other.stats().versions == 6
+
+
+@pytest.mark.parametrize(
+    ("between", "message"),
+    [
+        (lambda a, b: [*a, '{"text": "more"}', *b], "line 8 stands behind the end of an export"),
+        (lambda a, b: [*a[:-1], *b], "cut off after 5 versions: .* Line 7"),
+        (lambda a, b: [*a, *b[:-1]], "cut off after 5"),
+        (lambda a, b: [*a, b[0].replace('"format": 1', '"format": 2')], "format 2"),
+    ],
+)
+def test_what_stands_between_exports_is_not_passed_over(lived, between, message):
+    lines = list(lived.export())
+    with pytest.raises(DataError, match=message):
+        list(records_of(between(lines, lines), Scope(), at=NOW))
+
+
+def exported(**fields):
+    """Return an export of one version with these fields; ``...`` leaves one out."""
+    told = {"id": "q", "version": 1, "text": "a", "ingested_at": "2026-01-01T00:00:00+00:00"} | fields
+    line = json.dumps({name: value for name, value in told.items() if value is not ...}) + "\n"
+    end = {"memshadow_end": True, "records": 1, "sha256": sha256(line.encode()).hexdigest()}
+    return ['{"memshadow": "memories", "format": 1}\n', line, json.dumps(end)]
+
+
+ENDED = {"ended_at": "2026-01-02T00:00:00Z"}
+LARGE = "9" * 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (ENDED | {"ended_by": "weird"}, "ended_by='weird'; needed: update or supersede"),
+        (ENDED | {"ended_by": ["x"]}, r"ended_by=\['x'\]"),
+        (ENDED | {"ended_by": "supersede", "superseded_by": 5}, "superseded_by=5"),
+        (ENDED | {"ended_by": "supersede", "superseded_by": ""}, "superseded_by=''"),
+        (ENDED | {"ended_by": "supersede", "superseded_by": "q"}, "takes its own place"),
+        (ENDED | {"ended_by": "supersede"}, "all of an end or nothing of it"),
+        (ENDED | {"ended_by": "update", "superseded_by": "r"}, "all of an end or nothing of it"),
+        (ENDED, "all of an end or nothing of it"),
+        ({"ended_by": "update"}, "all of an end or nothing of it"),
+        ({"superseded_by": "r"}, "all of an end or nothing of it"),
+        ({"id": ...}, "id=None; needed"),
+        ({"id": ""}, "id=''; needed"),
+        ({"id": 5}, "id=5; needed"),
+        ({"turn": -1}, "turn=-1; needed: a whole number from 0 to 2147483647"),
+        ({"turn": 2**31}, "turn=2147483648; needed"),
+        ({"turn": float("inf")}, "turn=inf; needed"),
+        ({"turn": "3"}, "turn='3'; needed"),
+        ({"turn": True}, "turn=True; needed"),
+        ({"version": 2**31}, "version=2147483648; needed"),
+        ({"agent": 5}, "agent=5 names no scope"),
+    ],
+)
+def test_a_version_that_no_store_could_read_again_is_refused(fields, message):
+    with pytest.raises(DataError, match=f"^line 2: .*{message}"):
+        list(records_of(exported(**fields), Scope(), at=NOW))
+
+
+def test_a_version_comes_with_its_end():
+    end = ENDED | {"ended_by": "supersede", "superseded_by": "r\ud800"}
+    (found,) = records_of(exported(**end, turn=2**31 - 1), Scope(), at=NOW)
+    assert (found.turn, found.ended_by, found.superseded_by) == (2**31 - 1, "supersede", "r\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[" * 200_000, "nested too deep"),
+        (f'{{"text": "a", "n": {LARGE * 20}}}', "is no JSON"),
+        ('{"text": "a", "turn": 1e400}', "turn=inf; needed"),
+        (f'{{"text": "a", "turn": {LARGE}}}', "turn=9+.*; needed"),
+        ('{"text": "a", "importance": 1e400}', "importance=inf"),
+        ('{"text": "a", "metadata": {"n": 1e400}}', "what JSON can hold"),
+        (f'{{"text": "a", "n": {LARGE}}}', "needed: whole numbers"),
+        ('{"text": "a", "tags": [["a"]]}', "a tag must be text"),
+        ('{"text": "a", "id": ""}', "id=''"),
+        ('{"text": "a", "speaker": %s}' % ("[" * 900 + "]" * 900), "speaker must be text|recursion|too deep"),
+    ],
+)
+def test_hostile_lines_are_told_by_their_number(line, message):
+    with pytest.raises(DataError, match=f"^line 2[: ].*{message}"):
+        list(records_of(['{"text": "good"}', line], Scope(), at=NOW))
+
+
+def test_a_half_surrogate_in_a_line_is_damage(lived):
+    lines = list(lived.export())
+    with pytest.raises(DataError, match="damaged"):
+        list(records_of([lines[0], lines[1].replace("Hi", "\ud800"), *lines[2:]], Scope(), at=NOW))
+
+
+def test_an_export_shows_one_moment_though_someone_writes(lived):
+    then = lived.store.last_seq
+    before = [json.loads(line) for line in lines_of(lived.everything(latest_only=False), at=NOW)]
+    read = list(lived.everything(latest_only=False))
+    lived.update(read[0].id, text="changed")
+    lived.add("car: green", key="car")
+    torn = [*read[:3], *[r for r in lived.everything(latest_only=False) if r.seq > read[2].seq]]
+    assert [json.loads(line) for line in lines_of(torn, at=NOW, until=then)] == before
+    now = lines_of(lived.everything(latest_only=False), at=NOW, until=then)
+    assert [json.loads(line) for line in now] == before
+    assert memory().import_(lines_of(torn, at=NOW, until=then)).added == 5
+
+
+def test_portions_hold_what_came_before_an_error():
+    lines = [json.dumps({"text": f"line {i}"}) for i in range(7)] + ["{"]
+    taken = []
+    found = (taken.append(len(portion)) for portion in portions(records_of(lines, Scope(), at=NOW), size=3))
+    with pytest.raises(DataError, match="line 8 is no JSON"):
+        list(found)
+    assert taken == [3, 3, 1]
+
+
+def test_portions_keep_the_versions_of_a_memory_together(lived):
+    one = lived.add("one")
+    for i in range(5):
+        lived.update(one.id, text=f"one, {i} times changed")
+    records = list(lived.everything(latest_only=False))
+    assert [len(portion) for portion in portions(records, size=6)] == [11]
+    assert [len(portion) for portion in portions(records, size=4)] == [4, 7]
+    assert [r for portion in portions(records, size=1) for r in portion] == records
+    assert list(portions([], size=4)) == []

@@ -150,6 +150,8 @@ def test_filters_hold_before_ranking():
         (lambda m: m.add([Draft(text="a", id="1"), Draft(text="b", id="1")]), "came twice"),
         (lambda m: m.search(" "), "words to look for"),
         (lambda m: m.search("x", k=0), "1 to 1000"),
+        (lambda m: m.search("x", k="5"), "1 to 1000"),
+        (lambda m: m.search(5), "words to look for"),
         (lambda m: m.search("x", colour="red"), "no filter 'colour'"),
         (lambda m: m.search("x", between="2024"), "two times"),
         (lambda m: m.search("x", between=("2024-02-01", "2024-01-01")), "before it begins"),
@@ -315,6 +317,14 @@ def test_the_recent_ones_are_those_that_hold():
     assert m.at(Scope(user="owner"), session="a").recent()[0].text == "last"
 
 
+def test_a_session_is_told_in_the_order_of_saying_whatever_its_times():
+    m = memory().at(session="s")
+    m.add("said first", happened_at="2025-05-01")
+    m.add("said second, of long ago", happened_at="2001-05-01")
+    text = m.recent_context(budget_tokens=600).text
+    assert text.index("said first") < text.index("said second")
+
+
 def test_supersession_has_no_circles_and_tells_only_what_it_did():
     m = memory()
     with pytest.raises(DataError, match="by itself"):
@@ -343,6 +353,21 @@ def test_a_key_that_an_update_brings_counts():
     old, other = m.add("blue", key="colour"), m.add("it is red")
     m.update(other.id, key="colour")
     assert m.get(old.id).superseded_by == other.id
+
+
+def test_an_export_is_of_one_moment_and_a_broken_import_keeps_what_came_before():
+    m = memory()
+    first = m.add([f"note {i}" for i in range(1005)])[0]
+    lines = m.export()
+    taken = [next(lines) for _ in range(5)]
+    m.update(first.id, text="changed meanwhile")
+    other = memory()
+    other.import_([*taken, *lines])
+    assert other.stats().memories == 1005
+    broken = ['{"text": "a"}', '{"text": "b"}', "nonsense", '{"text": "c"}']
+    with pytest.raises(DataError, match="line 3"):
+        m.import_(broken, scope=Scope(user="bo"))
+    assert m.stats(scope=Scope(user="bo")).versions == 2
 
 
 class Sessions(RuleBasedStateMachine):

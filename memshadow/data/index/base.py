@@ -119,7 +119,8 @@ class MemoryIndex(Protocol):
     The corners, the same for every index:
 
     - Nothing may be asked before ``attach``. ``attach`` never fails because of what lies in the index's own files: what
-      is damaged, foreign or of another embedder is left aside (``report`` says so) and made again from the store.
+      is damaged or foreign is left aside (``report`` says so), what is of another embedder or precision too (which is
+      no fault), and both are made again from the store.
     - After ``attach`` and after every ``apply``, ``block`` shows everything that the store acknowledged up to then.
     - ``block`` of an owner without versions is empty; it is never ``None``.
     - ``apply`` is called once for each durable write of the store and owner, in the order of ``seq``, from one thread
@@ -135,7 +136,10 @@ class MemoryIndex(Protocol):
 
     @property
     def report(self) -> tuple[str, ...]:
-        """Return what was found wrong with the files at ``attach`` or since, one sentence each; empty: nothing."""
+        """Return what was found wrong with the files at ``attach`` or since, one sentence each; empty: nothing.
+
+        Every owner may read it: no sentence holds an owner's name.
+        """
         ...
 
     def block(self, owner: Owner) -> Block:

@@ -187,7 +187,7 @@ class ExactIndex:
         return False
 
     def _blame(self, owner: Owner, damage: DamageError) -> None:
-        self._say(f"{damage}; the block of {owner} is made again from the store")
+        self._say(f"{damage}; that block is made again from the store")  # read by all owners: no names
         self._places.pop(owner)
         self._unmade.add(owner)
 
@@ -286,7 +286,8 @@ class ExactIndex:
             directory = self._files.open()
             if directory is None:
                 return {}
-            self._fits(directory)
+            if not self._fits(directory):
+                return {}  # nothing is wrong: the embedder or the precision was changed
             changed = dict(self._store.changed(self._fingerprint, after=directory.last_seq))
             kept = {o: p for o, p in directory.places.items() if o not in changed and rows.get(o) == p.rows}
             self._same_history(self._files, kept)
@@ -297,20 +298,22 @@ class ExactIndex:
         self._tainted = {p.segment for o, p in directory.places.items() if o not in kept}
         return kept
 
-    def _fits(self, directory: Directory) -> None:
+    def _fits(self, directory: Directory) -> bool:
+        """Return whether the files hold such rows as are to be served."""
         made = (directory.fingerprint, directory.dim, directory.half)
         if made != (self._fingerprint, self._dim, self._half):
-            raise DamageError(f"the files hold {_kind(*made)}, not {_kind(self._fingerprint, self._dim, self._half)}")
+            return False
         if directory.last_seq > self._store.last_seq:
             raise DamageError(
                 f"the files know of write {directory.last_seq}, the store ends at {self._store.last_seq}: "
                 "it was put back to an earlier state"
             )
+        return True
 
     def _same_history(self, files: BlockFiles, places: Mapping[Owner, Place]) -> None:
         """Look up the last versions that the files know: another store, or one put back and written to, has others."""
         newest = sorted(places.items(), key=lambda item: item[1].seq)[-_LOOKED_UP:]
-        for owner, place in newest:
+        for owner, place in newest:  # their names are left out of the error: all owners read it
             with suppress(DamageError):  # noticed again, and made again, when it is used
                 content = unpacked(files.block(place, mapped=True), dim=self._dim, half=self._half)
                 seq, digest = int(content.columns.seqs[-1]), int(content.columns.digests[-1])
@@ -319,7 +322,7 @@ class ExactIndex:
                     break
         else:
             return
-        raise DamageError(f"the files were made from another history: they know another version {seq} of {owner}")
+        raise DamageError(f"the files were made from another history: they know another version {seq}")
 
     def _write(self, files: BlockFiles) -> None:
         last_seq = self._store.last_seq  # before anything is looked at: later writes are found again at the next start
@@ -382,7 +385,3 @@ class ExactIndex:
                     with self._lock:
                         if self._places.get(owner) == place:
                             self._blame(owner, damage)
-
-
-def _kind(fingerprint: str, dim: int, half: bool) -> str:
-    return f"{'16' if half else '32'}-bit rows of width {dim} by {fingerprint}"

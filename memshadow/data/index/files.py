@@ -1,5 +1,7 @@
 """The files of an index: segments of blocks, and a signed directory that says what stands where. Knows bytes.
 
+All of them are readable by their owner alone: they hold words and the names of those whose they are.
+
 A block's bytes are read only after their SHA-256 was found to be the one in the directory, the directory only after its
 HMAC-SHA256 was found to be made with this folder's key. Segments are never changed: a new state is new segments and a
 new directory, which takes its place by rename as the last act. A kill leaves the old directory or the new one; segments
@@ -131,7 +133,7 @@ class BlockFiles:
         self.folder = folder
         self._segments: dict[int, Segment] = {}
         with clear_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             remove_drafts(folder)
 
     def open(self) -> Directory | None:
@@ -171,7 +173,7 @@ class BlockFiles:
 
     def write_directory(self, directory: Directory, *, keep: Iterable[Place]) -> None:
         """Put a directory in the place of the old one, then remove the segments that no place to ``keep`` is in."""
-        write_bytes(self.folder / "directory", _directory_bytes(directory, self.key()))
+        write_bytes(self.folder / "directory", _directory_bytes(directory, self.key()), mode=0o600)
         self.sweep(place.segment for place in keep)
 
     def wasteful(self, used: Iterable[Place]) -> set[int]:
@@ -208,7 +210,7 @@ class BlockFiles:
         """Write one segment, up to about its full size."""
         written: dict[Owner, Place] = {}
         draft = self.folder / f".{number:08d}.blocks.draft"
-        with draft.open("wb") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             for owner, pieces, place in blocks:
                 written[owner] = place._replace(segment=number, offset=file.tell(), **_put(file, pieces))
                 file.write(bytes(-file.tell() % _LINE))

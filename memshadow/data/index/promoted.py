@@ -206,7 +206,7 @@ class PromotedIndex(ExactIndex):
         if (path := self._path(owner)) and self._files:
             rows, content = neighbours.packed()
             head = {"owner": owner, "rows": rows, **self._made_as()}
-            write_bytes(path, signed(self._files.key(), head, content))
+            write_bytes(path, signed(self._files.key(), head, content), mode=0o600)
 
     def _read_file(self, owner: Owner, block: ExactBlock) -> Neighbours | None:
         path = self._path(owner)
@@ -218,7 +218,7 @@ class PromotedIndex(ExactIndex):
                 return None  # of another setting
             return Neighbours.unpacked(self._shape, head["rows"], content, block)
         except DamageError as damage:
-            self._say(f"{path.name}: {damage}; it is built again")
+            self._say(f"a file of neighbours: {damage}; it is built again")
             return None
 
     def _made_as(self) -> dict[str, Any]:

@@ -7,16 +7,20 @@ an embedder is there is for each store to say.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import NoneType
+from typing import Any
 
 import numpy as np
 
 from memshadow.data.store.base import Change, Embedding, End, Insert, Revector, Row
 from memshadow.errors import StoreError
-from memshadow.types import Draft, Record
+from memshadow.types import Draft, Record, Source
 
 _INT64, _INT32, _UINT64 = 2**63, 2**31, 2**64
+_ENDS = ("update", "supersede")
 
 
 def admitted(change: Change) -> Change:
@@ -53,28 +57,43 @@ def utc(when: datetime) -> datetime:
 
 
 def _end(end: End) -> End:
-    if (end.by == "supersede") != (end.superseded_by is not None):
+    if not _are((end.at,), datetime) or end.by not in _ENDS or not _succeeds(end.by, end.superseded_by):
         raise StoreError(
-            f"version {end.seq} ends by {end.by!r} with superseded_by={end.superseded_by!r}; needed: the id of the "
-            "memory that takes its place for 'supersede', none for 'update'."
+            f"version {end.seq} ends at {end.at!r} by {end.by!r} with superseded_by={end.superseded_by!r}; needed: a "
+            "time, and the id of the memory that takes its place for 'supersede', none for 'update'."
         )
     return replace(end, at=utc(end.at))
 
 
+def _succeeds(by: str | None, successor: str | None) -> bool:
+    """Return whether ``superseded_by`` is what an end of this kind needs: an id, or nothing."""
+    return _is_id(successor) if by == "supersede" else successor is None
+
+
+def _is_id(name: object) -> bool:
+    return isinstance(name, str) and name != "" and _encodable(name)
+
+
 def _record(record: Record) -> Record:
-    if not (0 <= record.digest < _UINT64 and 1 <= record.version < _INT32 and -_INT64 <= record.turn < _INT64):
+    if {type(record.version), type(record.turn), type(record.digest)} != {int} or not (
+        0 <= record.digest < _UINT64 and 1 <= record.version < _INT32 and -_INT64 <= record.turn < _INT64
+    ):
         raise StoreError(
             f"memory {record.id!r} has version={record.version}, turn={record.turn}, digest={record.digest}; needed: "
             "a version from 1, a turn of 64 bits, a digest of 64 bits without sign."
         )
-    if not record.id or not _encodable(record.id):
+    if not _is_id(record.id):
         raise StoreError(f"{record.id!r} cannot be a memory's id; needed: one character or more, all of them Unicode.")
-    if (record.ended_at is None) != (record.ended_by is None) or (
-        (record.ended_by == "supersede") != (record.superseded_by is not None)
-    ):
+    ends = record.ended_by is None or record.ended_by in _ENDS
+    whole = (record.ended_at is None) == (record.ended_by is None) and _succeeds(record.ended_by, record.superseded_by)
+    if not ends or not whole or record.superseded_by == record.id:
         raise StoreError(
             f"memory {record.id!r} comes with ended_at={record.ended_at}, ended_by={record.ended_by!r}, superseded_by="
-            f"{record.superseded_by!r}; needed: all of an end or nothing of it."
+            f"{record.superseded_by!r}; needed: all of an end (update, or supersede by another) or nothing of it."
+        )
+    if not (_are((record.ingested_at,), datetime) and _are((record.ended_at,), datetime, NoneType)):
+        raise StoreError(
+            f"memory {record.id!r} has ingested_at={record.ingested_at!r}, ended_at={record.ended_at!r}; needed: times."
         )
     ended = record.ended_at and utc(record.ended_at)
     return replace(
@@ -88,11 +107,38 @@ def _record(record: Record) -> Record:
 
 
 def _draft(draft: Draft, name: str) -> Draft:
+    _check_kinds(draft, name)
     metadata = dict(draft.metadata)
     if metadata and not _is_json(metadata):
         raise StoreError(f"the metadata of memory {name!r} are not what JSON can hold: {metadata!r:.200}")
     when = draft.happened_at
     return replace(draft, happened_at=when and utc(when), tags=tuple(draft.tags), metadata=metadata)
+
+
+def _check_kinds(draft: Draft, name: str) -> None:
+    """Refuse what would come back as something else, or not at all."""
+    source: Any = draft.source
+    if not (
+        _are((draft.text, draft.speaker, draft.role, draft.kind, draft.provenance), str)
+        and _are((draft.image_caption, draft.key, draft.supersedes, draft.id), str, NoneType)
+        and _are((draft.tags,), tuple, list)
+        and _are(draft.tags, str)
+        and _are((source,), Source)
+        and _are((source.provider, source.model, source.tool), str)
+        and _are((draft.importance,), int, float)
+        and 0 <= draft.importance <= 1
+        and _are((draft.happened_at,), datetime, NoneType)
+        and _are((draft.metadata,), dict, Mapping)
+    ):
+        raise StoreError(
+            f"memory {name!r} holds a field of the wrong kind; needed: text, texts as tags, a Source, an "
+            f"importance from 0 to 1, a time or none, a mapping of metadata: {draft!r:.300}"
+        )
+
+
+def _are(values: Iterable[object], *kinds: type) -> bool:
+    """Return whether all are of these kinds; a set of their very types tells most of the time, and soonest."""
+    return {*map(type, values)}.issubset(kinds) or all(isinstance(value, kinds) for value in values)
 
 
 def _is_json(metadata: dict[str, object]) -> bool:

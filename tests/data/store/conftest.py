@@ -26,7 +26,14 @@ def open_store(folder: Path) -> Iterator[Open]:
     stores: list[EmbeddedStore] = []
 
     def opened(**given: object) -> EmbeddedStore:
-        settings = {"precision": "fp16", "memory_mb": 256, "threads": 1, "log_mb": 16, "known_versions": 1000} | given
+        settings = {
+            "precision": "fp16",
+            "memory_mb": 256,
+            "threads": 1,
+            "log_mb": 16,
+            "known_versions": 1000,
+            "known_records": 100,
+        } | given
         stores.append(EmbeddedStore(folder=str(folder), **settings))  # type: ignore[arg-type]
         return stores[-1]
 

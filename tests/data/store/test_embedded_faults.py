@@ -26,7 +26,9 @@ from memshadow.errors import StoreError
 from memshadow.types import Draft, Record, Scope
 
 folder, most_bytes, trigger = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-store = EmbeddedStore(folder=folder, precision="fp16", memory_mb=128, threads=1, log_mb=1, known_versions=1000)
+store = EmbeddedStore(
+    folder=folder, precision="fp16", memory_mb=128, threads=1, log_mb=1, known_versions=1000, known_records=200
+)
 store.declare(Embedding(fingerprint="one", name="first", dim=256, active=True))
 if most_bytes:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

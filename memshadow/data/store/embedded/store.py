@@ -29,6 +29,7 @@ from memshadow.data.store.embedded.mark import Ledger
 from memshadow.data.store.embedded.opening import Means, open_folder
 from memshadow.data.store.embedded.plan import Plan
 from memshadow.data.store.embedded.reading import Reading
+from memshadow.data.store.embedded.remembered import Remembered
 from memshadow.data.store.embedded.row import DTYPES, vector_of
 from memshadow.data.store.embedded.table import Tables, use
 from memshadow.data.store.embedded.writer import Call, Job, Writer
@@ -42,8 +43,9 @@ class EmbeddedStore:
     """Keeps the promises of ``MemoryStore`` in ``folder``; vectors are kept, and come back, as ``precision``.
 
     ``memory_mb`` bounds what the database keeps in memory, ``threads`` how many work on one reading, ``log_mb`` what
-    may lie in the log before it goes into the database, and ``known_versions`` of how many versions the ids are kept
-    in memory. What is forgotten is never read again, but its bytes stay in the files until ``compact``.
+    may lie in the log before it goes into the database, ``known_versions`` of how many versions the ids are kept in
+    memory, ``known_records`` how many records read of late are. What is forgotten is never read again, but its bytes
+    stay in the files until ``compact``.
 
     Raises:
         StoreError: another process holds the folder, or what lies there is not whole.
@@ -58,6 +60,7 @@ class EmbeddedStore:
         threads: int,
         log_mb: int,
         known_versions: int,
+        known_records: int,
     ) -> None:
         if precision not in DTYPES:
             raise StoreError(f"vectors cannot be kept as {precision!r}; choose one of {', '.join(DTYPES)}.")
@@ -73,6 +76,7 @@ class EmbeddedStore:
         self._owners = self._opened.owners
         self._cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
         self._gate = Gate()
+        self._remembered = Remembered(known_records)
         self._directory = Directory(self._load, most=known_versions)
         self._writer = Writer(self._write_group)
         atexit.register(self.close)
@@ -102,9 +106,18 @@ class EmbeddedStore:
 
     def versions(self, owner: Owner, seqs: Sequence[int]) -> list[Record]:
         """Return the versions with these numbers, in the order asked for."""
-        with self._reading() as reading:
-            number = self._owners.numbers.get(owner)
-            return [] if number is None else reading.versions(number, seqs)
+        self._check_open()
+        number = self._owners.numbers.get(owner)
+        if number is None:
+            return []
+        found, stamp = self._remembered.found(number, seqs), self._remembered.stamp
+        lacking = [seq for seq in seqs if seq not in found]
+        if lacking:
+            with self._reading() as reading:
+                read = {record.seq: record for record in reading.versions(number, lacking)}
+            self._remembered.keep(number, read, stamp=stamp)
+            found |= read
+        return [found[seq] for seq in seqs if seq in found]
 
     def history(self, owner: Owner, memory_id: str) -> list[Record]:
         """Return all versions of a memory, oldest first."""
@@ -285,6 +298,8 @@ class EmbeddedStore:
             for done, _ in taken:
                 done.set_exception(StoreError(str(error)))
             return
+        if plan.endings or plan.erased:
+            self._remembered.drop([*plan.endings, *plan.erased])
         for done, seq in taken:
             done.set_result(seq)
         self._directory.trim()

@@ -62,7 +62,13 @@ def main(target: Path) -> None:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "memories"
         store = EmbeddedStore(
-            folder=str(folder), precision="fp16", memory_mb=256, threads=1, log_mb=16, known_versions=1000
+            folder=str(folder),
+            precision="fp16",
+            memory_mb=256,
+            threads=1,
+            log_mb=16,
+            known_versions=1000,
+            known_records=200,
         )
         fill(store)
         with tarfile.open(target, "w:gz") as archive:

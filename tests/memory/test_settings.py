@@ -1,0 +1,59 @@
+"""What a folder remembers of the settings it was opened with: choices, never places of files or secrets."""
+
+import json
+import stat
+
+import pytest
+
+from memshadow.memory.settings import FILE, keep, remembered
+
+FOREIGN = [
+    "index.folder=/elsewhere",
+    "store.folder=/elsewhere",
+    "embedder.encoder.folder=/elsewhere",
+    "index._target_=memshadow.data.index.reference.ReferenceIndex",
+    "embedder.encoder={_target_:memshadow.models.hashing.HashingEmbedder}",
+    "embedder.url=https://ann:secret@example.org/v1",
+    "embedder.url='https://secret@example.org/v1'",
+    "folder=/elsewhere",
+]
+KEPT = ["embedder=remote", "embedder.url=${oc.env:ADDRESS}/a@b", "embedder.views.k1=0.9", "ranking=vector"]
+
+
+def test_places_and_secrets_are_not_kept(tmp_path):
+    keep(tmp_path, [*KEPT, *FOREIGN])
+    assert remembered(tmp_path) == KEPT
+    assert json.loads((tmp_path / FILE).read_text())["overrides"] == KEPT
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("word", FOREIGN)
+def test_places_and_secrets_are_not_taken(tmp_path, word):
+    (tmp_path / FILE).write_text(json.dumps({"format": 1, "overrides": ["ranking=vector", word]}))
+    assert remembered(tmp_path) == ["ranking=vector"]
+
+
+def test_a_path_leads_to_the_same_from_every_folder(tmp_path, monkeypatch):
+    place = tmp_path / "it's here"
+    for name in ("runs/one/model", "minilm", "vector"):
+        (place / name).mkdir(parents=True)
+    monkeypatch.chdir(place)
+    keep(
+        tmp_path,
+        [
+            "ranking=vector",
+            "ranking.method=vector",
+            "embedder.model=runs/one/model",
+            "tokenizer.model='runs/one/model'",
+            "embedder.encoder.model=minilm",
+            "embedder.cache=not/there",
+        ],
+    )
+    assert remembered(tmp_path) == [
+        "ranking=vector",
+        "ranking.method=vector",
+        f'embedder.model="{place}/runs/one/model"',
+        f'tokenizer.model="{place}/runs/one/model"',
+        "embedder.encoder.model=minilm",
+        "embedder.cache=not/there",
+    ]
