@@ -39,7 +39,7 @@ def main() -> int:
     if task == "setup":
         return 0
     command = (
-        ["pytest", "-q", "-n", "auto", *(words or ["-m", "not slow"])]
+        ["pytest", "-q", "-n", "auto", "--dist", "loadfile", *(words or ["-m", "not slow"])]
         if task == "test"
         else ["memshadow", "train", *words]
     )

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from memshadow.data.store.base import MemoryStore
     from memshadow.memory.service import Memory
+    from memshadow.models.base import Embedder
     from memshadow.serving.client import Client
     from memshadow.types import Draft, Scope
 
@@ -27,17 +29,25 @@ _HOMES = {
 }
 
 
-def open(folder: str | Path = "memories", *, scope: Scope | None = None, overrides: Sequence[str] = ()) -> Memory:  # noqa: A001 - as gzip.open, shelve.open
+def open(  # noqa: A001 - as gzip.open, shelve.open
+    folder: str | Path = "memories",
+    *,
+    scope: Scope | None = None,
+    overrides: Sequence[str] = (),
+    remember: bool = True,
+) -> Memory:
     """Open the memories in a folder, or begin there; close them at the end, or use ``with``.
 
     Args:
         folder: made where it is not there; one process at a time.
         scope: whose memories, where a call does not say; without one they belong to the folder's owner.
         overrides: settings of ``configs/memory.yaml`` as on the command line, e.g. ``["ranking=vector"]``; the folder
-            remembers them, so that the next call needs none.
+            remembers them, so that the next call needs none (not where files lie, nor a password in an address).
+        remember: whether the folder does; ``False`` tries settings out on it.
 
     Raises:
-        StoreError: another process holds the folder, it is damaged, or another embedder made its vectors.
+        StoreError: another process holds the folder, it is damaged, or another embedder made its vectors; the message
+            says how to open it then.
         ConfigError: an override does not fit.
     """
     from pathlib import Path
@@ -45,10 +55,11 @@ def open(folder: str | Path = "memories", *, scope: Scope | None = None, overrid
     from memshadow.config import quoted
     from memshadow.memory.settings import keep, merged, remembered
 
-    place = Path(folder).expanduser()
+    place = Path(folder).expanduser().absolute()
     wanted = merged(remembered(place), overrides)
     memory = _built([*wanted, f"folder={quoted(str(place))}"], scope)
-    keep(place, wanted)
+    if remember:
+        keep(place, wanted)
     return memory
 
 
@@ -58,9 +69,12 @@ def _built(overrides: Sequence[str], scope: Scope | None) -> Memory:
     config = load("memory", overrides)
     store = build(config.store)
     try:
+        embedder = build(config.embedder)
+        _refuse_other(store, embedder, config.folder)
         return import_module("memshadow.memory.service").Memory(  # type: ignore[no-any-return]
             store=store,
-            **{name: build(config[name]) for name in ("index", "embedder", "ranking")},
+            embedder=embedder,
+            **{name: build(config[name]) for name in ("index", "ranking")},
             rule=build(config.supersession),
             counter=build(config.tokenizer),
             near_threshold=config.near_threshold,
@@ -69,6 +83,28 @@ def _built(overrides: Sequence[str], scope: Scope | None) -> Memory:
     except BaseException:
         store.close()  # whoever mends the mistake may open it at once
         raise
+
+
+def _refuse_other(store: MemoryStore, embedder: Embedder, folder: str) -> None:
+    """Refuse an embedder that did not make a folder's vectors, and say what to type.
+
+    ``Memory.reembed`` knows no folder, so the settings kept there may be behind it.
+    """
+    from memshadow.config import folders
+    from memshadow.errors import StoreError
+
+    active = next((known for known in store.embeddings() if known.active), None)
+    if active is None or active.fingerprint == embedder.fingerprint:
+        return
+    choice = active.name.partition("-")[0]
+    if not any((at / "embedder" / f"{choice}.yaml").is_file() for at in folders()):
+        choice = "..."
+    raise StoreError(
+        f"the memories in {folder} were embedded with {active.name} ({active.dim} dims, {active.fingerprint}), but "
+        f"{embedder.name} ({embedder.dim} dims, {embedder.fingerprint}) came. If {active.name} is to stay, say so "
+        f'once, with its settings, and the folder remembers: memshadow.open({folder!r}, overrides=["embedder={choice}"'
+        f"]). To take up {embedder.name}: memshadow reembed folder=... embedder=..."
+    )
 
 
 def __getattr__(name: str) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 _OWN_FOLDER = "config_dir="
 _ENVIRONMENT = "${oc.env:"
+_FOLLOWED, _ENDING = re.compile(r"(\\*)\$\{"), re.compile(r"(\\+)(?='|\Z)")
 _SCALARS = {int, float, str, bool, type(None)}
 _SPECIAL = ("_target_", "_partial_", "_convert_")
 # What a _target_ may be called, and where what it names must be defined. Not all of Lightning: its LightningCLI, for
@@ -90,8 +92,13 @@ def load(task: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def quoted(text: str) -> str:
-    r"""Return text as one word of Hydra's grammar: in quotes, those inside escaped, so that any path can be a value."""
-    return "'" + text.replace("\\", "\\\\").replace("'", r"\'") + "'"
+    r"""Return text as one word of Hydra's grammar, so that any path can be a value: it is read back as it is.
+
+    In quotes; those inside are escaped, and so is ``${``, which would be followed. Backslashes are doubled where they
+    would escape something: before ``${``, a quote, or the end. Only ``???`` alone has no way of being said.
+    """
+    said = _FOLLOWED.sub(r"\1\1\\${", text)
+    return "'" + _ENDING.sub(r"\1\1", said).replace("'", r"\'") + "'"
 
 
 def plain(node: DictConfig, *, resolve: bool = False) -> dict[str, Any]:

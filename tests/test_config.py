@@ -4,10 +4,11 @@ import functools
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings, strategies as st
 from omegaconf import OmegaConf
 
 from memshadow import config
-from memshadow.config import build, folders, load, nearest, plain
+from memshadow.config import build, folders, load, nearest, plain, quoted
 from memshadow.errors import ConfigError, MemshadowError, MissingExtraError
 from memshadow.models.lexical import BM25, TermStatistics
 
@@ -251,3 +252,19 @@ def test_nearest_says_nothing_where_nothing_is_near() -> None:
     assert nearest("trian", ["train", "data"]) == " (did you mean 'train'?)"
     assert nearest("xyz", ["train", "data"]) == ""
     assert nearest("a", []) == ""
+
+
+ODD = st.text(st.sampled_from("\\'\"${}:.,[]=~ \n\té🙂ab") | st.characters(), min_size=1).filter(
+    lambda name: name != "???"
+)
+
+
+@example("${oc.env:HOME}")
+@example("${folder}")
+@example("\\${folder}\\")
+@example("it's\\' \\\\\\'${")
+@settings(max_examples=40, deadline=None)
+@given(ODD)
+def test_any_text_is_a_value_when_it_is_quoted(name: str) -> None:
+    composed = load("memory", [f"folder={quoted(name)}"])
+    assert (composed.folder, composed.store.folder, composed.index.folder) == (name, name, f"{name}/index")

@@ -1,25 +1,63 @@
 """``memshadow.open``: a folder, and nothing else."""
 
+import asyncio
+import json
 import threading
 
 import pytest
 
 import memshadow
 from memshadow import Scope
+from memshadow.data.index.blocks import ExactIndex
 from memshadow.errors import ConfigError, StoreError
 from memshadow.memory.asynchronous import AsyncMemory
-from memshadow.memory.settings import merged
+from memshadow.memory.service import Memory
+from memshadow.memory.settings import merged, remembered
+from memshadow.models.hashing import HashingEmbedder
 
 LIGHT = ["embedder=hashing", "ranking=vector", "tokenizer=bytes"]
 
 
 def test_what_was_added_is_there_after_reopening(tmp_path):
-    folder = tmp_path / "it's a = folder, with [odd] characters"
+    folder = tmp_path / "it's a = folder, with [odd] characters ${oc.env:HOME} ${folder}"
     with memshadow.open(folder, overrides=LIGHT) as memory:
         added = memory.add("I moved to Lisbon in May", speaker="Ann")
     with memshadow.open(folder) as memory:
         assert memory.embedder.name == "hashing-2048"
         assert memory.search("Lisbon")[0].record.id == added.id
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_copied_folder_is_itself(tmp_path):
+    with memshadow.open(tmp_path / "one", overrides=LIGHT) as memory:
+        memory.add("of the first")
+    (tmp_path / "copied").mkdir()
+    said = {"format": 1, "overrides": [*LIGHT, f"store.folder={tmp_path / 'one'}"]}
+    (tmp_path / "copied" / "settings.json").write_text(json.dumps(said))
+    with memshadow.open(tmp_path / "copied") as memory:
+        assert memory.stats().memories == 0
+
+
+def test_settings_can_be_tried_out(tmp_path):
+    memshadow.open(tmp_path, overrides=LIGHT).close()
+    memshadow.open(tmp_path, overrides=["ranking=hybrid"], remember=False).close()
+    assert "ranking=vector" in remembered(tmp_path)
+
+
+def test_after_another_embedder_was_taken_up_it_is_said_what_opens_the_folder(tmp_path):
+    with memshadow.open(tmp_path, overrides=LIGHT) as memory:
+        memory.add("tea")
+        new = {"k1": 0.9, "b": 0.4, "mean_length": 12.0, "copies": 4}
+        index = ExactIndex(folder=str(tmp_path / "index"), precision="fp16", cache_mb=8, save_every=100, rebuild=True)
+        memory.reembed(HashingEmbedder(dim=1024, **new), index=index)
+        assert memory.stats().warnings == ()
+    with pytest.raises(
+        StoreError, match=r"embedded with hashing-1024 .* hashing-2048 .* came.*open\(.*embedder=hashing"
+    ):
+        memshadow.open(tmp_path)
+    memshadow.open(tmp_path, overrides=["embedder=hashing", "embedder.dim=1024"]).close()
+    with memshadow.open(tmp_path) as memory:
+        assert memory.search("tea")[0].text == "tea"
 
 
 def test_the_folder_has_one_holder_and_one_embedder(tmp_path):
@@ -72,8 +110,6 @@ def test_writers_and_readers_at_once_lose_nothing(tmp_path):
 
 
 def test_the_same_calls_can_be_awaited(tmp_path):
-    import asyncio
-
     async def talk():
         async with AsyncMemory(memshadow.open(tmp_path, overrides=LIGHT)) as memory:
             await asyncio.gather(*(memory.add(f"note {i}") for i in range(5)))
@@ -81,3 +117,49 @@ def test_the_same_calls_can_be_awaited(tmp_path):
             return hits[0].text, (await memory.stats()).memories
 
     assert asyncio.run(talk()) == ("note 3", 5)
+
+
+def test_everything_can_be_awaited(tmp_path):
+    own = {"store", "embedder", "scope"}
+    assert {name for name in vars(Memory) if not name.startswith("_")} - own <= set(vars(AsyncMemory))
+
+    async def talk():
+        async with AsyncMemory(memshadow.open(tmp_path, overrides=LIGHT)) as memory:
+            ann = memory.at(user="ann", session="s")
+            await ann.add([f"note {i}" for i in range(3)])
+            lines = [line async for line in ann.export()]
+            assert (await memory.import_(lines, scope=Scope(user="bo"))).added == 3
+            bo = [record.text async for record in memory.everything(scope=Scope(user="bo"))]
+            assert bo == [record.text async for record in ann.everything()] == ["note 0", "note 1", "note 2"]
+            assert "note 2" in (await ann.recent_context(budget_tokens=500)).text
+            new = HashingEmbedder(dim=64, k1=0.9, b=0.4, mean_length=12.0, copies=1)
+            index = ExactIndex(folder=None, precision="fp16", cache_mb=8, save_every=100, rebuild=True)
+            await memory.reembed(new, index=index)
+            return (await ann.stats()).dim
+
+    assert asyncio.run(talk()) == 64
+
+
+def test_what_runs_is_finished_before_it_closes(tmp_path, monkeypatch):
+    begun, order = threading.Event(), []
+
+    async def talk():
+        memory = AsyncMemory(memshadow.open(tmp_path, overrides=LIGHT))
+        await memory.add("tea")
+
+        def slow(query, **_):
+            begun.set()
+            threading.Event().wait(0.2)
+            order.append(memory.memory.stats().memories)
+            return []
+
+        monkeypatch.setattr(memory.memory, "search", slow)
+        searches = [asyncio.ensure_future(memory.search("tea")) for _ in range(6)]  # more than there are threads
+        await asyncio.to_thread(begun.wait)
+        await memory.close()
+        order.append("closed")
+        await memory.close()
+        return await asyncio.gather(*searches)
+
+    assert asyncio.run(talk()) == [[]] * 6
+    assert order == [1] * 6 + ["closed"]

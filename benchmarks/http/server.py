@@ -88,7 +88,7 @@ def main(folder: str) -> None:
     async def told() -> dict[str, float]:
         return {"search_s": spent[0], "cpu_s": time.process_time()}
 
-    work = Work(readers=0, writers=16, most_waiting=512)
+    work = Work(readers=0, writers=16, importers=2, most_waiting=512)
     limits = Limits(body_bytes=8_000_000, batch=1000, texts=2048, silence_s=20.0)
     service = create_app(memory, token=TOKEN, limits=limits, work=work)
 

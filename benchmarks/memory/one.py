@@ -70,9 +70,15 @@ def main():
     parser.add_argument("--task", required=True, choices=["load", "use", "rows", "encode"])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--round", default="0")
     given = parser.parse_args()
     data = json.loads((given.work / "texts.json").read_text())
-    memories, queries, fresh = data["memories"], data["queries"], data["fresh"]
+    memories, queries = data["memories"], data["queries"]
+    # texts that nobody has seen, of users whom nobody searches
+    fresh = [
+        (f"{one}-{given.round}", f"new{i % 10}", f"{text} ({given.round})")
+        for i, (one, _, text) in enumerate(data["fresh"])
+    ]
     table = {}
     if given.task != "encode":
         known = np.load(given.work / "rows.npy")

@@ -80,7 +80,7 @@ def folder_of(given):
     return given.work / str(given.memories)
 
 
-def run(system, task, given, folder):
+def run(system, task, given, folder, number=0):
     from memshadow.models.pretrained import locate
 
     python = sys.executable if system == "memshadow" else PEERS / "bin" / "python"
@@ -102,6 +102,8 @@ def run(system, task, given, folder):
         folder_of(given),
         "--folder",
         folder,
+        "--round",
+        str(number),
     ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=3600)
     if done.returncode:
@@ -131,7 +133,7 @@ def measure(given):
                     place = folder_of(given) / f"encode-{system}"
                     shutil.rmtree(place, ignore_errors=True)
                     place.mkdir(parents=True)
-                row[task] = run(system, task, given, place)
+                row[task] = run(system, task, given, place, number)
                 if row[task] and "found" in row[task]:
                     found = row[task].pop("found")
                     same = [len(set(a) & set(b)) / max(1, len(b)) for a, b in zip(found, best, strict=True)]

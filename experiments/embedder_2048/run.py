@@ -259,6 +259,43 @@ def _forgetting(bench: Bench, seeds: int, command: str) -> list[dict[str, object
     return [row | said for row in forgetting(embedders)]
 
 
+def _finetune(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
+    """Train the whole encoder on six conversations of LoCoMo (two watch), then a head over it; two are held out."""
+    corpus = _corpus("locomo")
+    split = hold_out([c.id for c in corpus], share=0.2, seed=0)
+    rest, test = ([c for c in corpus if c.id in set(ids)] for ids in (split.training, split.held_out))
+    folder = bench.work / "fits" / "finetune-locomo-s0"
+    if not (folder / "model").is_dir():
+        inner = hold_out([c.id for c in rest], share=0.2, seed=0)
+        config = load("train", ["experiment=finetune_minilm"])
+        train(
+            build(config.learner),
+            [c for c in rest if c.id in set(inner.training)],
+            [c for c in rest if c.id in set(inner.held_out)],
+            folder=folder,
+            cache=bench.cache,
+            seed=0,
+            options=build(config.trainer),
+            tracker=NullTracker(),
+        )
+    over = Bench(bench.work, bench.cache)
+    words = ["embedder=transformer", f"embedder.model={folder / 'model'}", "embedder.context_turns=0"]
+    over.encoder = CachedEmbedder(encoder=build(load("train", words).embedder), folder=str(bench.cache))
+    tuned = embedder_of(folder / "model", bench.encoder)
+    lists = [
+        *over.scored("finetuned-locomo-s0", rest, test, 0, words),
+        *score([VectorRetriever(name="minilm-tuned-384", embedder=tuned)], test),
+    ]
+    plain = bench.scored("plain-locomo-s0", rest, test, 0, [])
+    named = [replace(one, system=f"{one.system} over minilm-tuned") for one in lists[:-1]] + lists[-1:]
+    others = score(baselines(bench.encoder, dim=2048, k1=K1, b=B, seed=0), test)
+    rows = _rows([[*named, *plain, *others]], "locomo", "two conversations held out", command)
+    head = embedder_of(over.work / "fits" / "finetuned-locomo-s0" / "model", over.encoder)
+    said = {"protocol": "forgetting", "ci95": [], "seeds": 1, "command": command, "commit": commit()}
+    kept = forgetting({"minilm-tuned-384": tuned, "projected-2048 over minilm-tuned": head})
+    return rows + [row | said for row in kept]
+
+
 def _tries(bench: Bench, seeds: int, command: str) -> list[dict[str, object]]:  # noqa: ARG001
     """What costs less of what the encoder knew: heads of seed 0, changed after training, on LoCoMo and general sets."""
     rows: list[dict[str, object]] = []
@@ -309,6 +346,7 @@ PROTOCOLS: dict[str, Callable[[Bench, int, str], list[dict[str, object]]]] = {
     "bytes": _bytes,
     "forgetting": _forgetting,
     "tries": _tries,
+    "finetune": _finetune,
 }
 
 

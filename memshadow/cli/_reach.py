@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def reached(words: Words, *, begin: bool = False) -> Memory | Client:
     """Return the memory that a verb's ``url`` and ``folder`` name, seen from its scope; close it at the end.
 
-    ``begin``: a folder that is not there yet is made.
+    ``begin``: a folder that is not there yet is made, and remembers the settings; what only reads changes none.
 
     Raises:
         DataError: there is nothing yet to read from.
@@ -33,7 +34,7 @@ def reached(words: Words, *, begin: bool = False) -> Memory | Client:
         raise DataError(f"there are no memories in {folder}; `memshadow remember folder={folder} ...` begins there.")
     import memshadow
 
-    return memshadow.open(folder, scope=words.scope, overrides=words.memory)
+    return memshadow.open(folder, scope=words.scope, overrides=words.memory, remember=begin)
 
 
 def _client(url: str, folder: Path, words: Words) -> Client:
@@ -53,10 +54,16 @@ def harmless(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
+def shown(text: str) -> str:
+    """Return lines as standard output takes them: harmless on a terminal, as they are for another program."""
+    return "\n".join(map(harmless, text.split("\n"))) if sys.stdout.isatty() else text
+
+
 def as_json(value: Any) -> str:
-    """Return one line of JSON, in the shapes of the service."""
+    """Return one line of JSON, in the shapes of the service; what would steer a terminal is escaped."""
     import json
 
     from memshadow.serving.wire import time_out
 
-    return json.dumps(value, ensure_ascii=False, default=time_out)
+    line = json.dumps(value, ensure_ascii=False, default=time_out)
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from memshadow.cli._reach import as_json, reached
+from memshadow.cli._reach import as_json, reached, shown
 from memshadow.cli._words import understood
 from memshadow.cli.recall import filters
 from memshadow.errors import DataError
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int | None:
 
         print(as_json(context_out(found)))
     elif found.text:
-        print(found.text)
+        print(shown(found.text))
     else:
         print(f"nothing found that fits {budget} tokens", file=sys.stderr)
     return 0

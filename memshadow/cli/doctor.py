@@ -67,7 +67,7 @@ def _index(words: Words, folder: Path) -> int:
     """Open the memory as it is opened to be used, and say what the index had to make again."""
     import memshadow
 
-    with memshadow.open(folder, overrides=words.memory) as memory:
+    with memshadow.open(folder, overrides=words.memory, remember=False) as memory:
         warnings = memory.stats().warnings
     for warning in warnings:
         print(f"  index, made again from the store: {warning}")

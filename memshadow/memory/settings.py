@@ -2,8 +2,8 @@
 
 Only choices about how memories are made and found are kept, and only those are taken from a file that came with a
 folder: an override is text like ``embedder=static`` or ``ranking.k1=1.2``. Where files lie (``*.folder``), what is
-built (``*._target_``) and addresses with a password in them are neither kept nor taken; ``${oc.env:NAME}`` stays as it
-stands.
+built (``*._target_``), addresses, and what is read from the environment are neither kept nor taken: a folder that came
+from elsewhere must not decide where texts and secrets go. Who uses ``embedder=remote`` says so at each opening.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memshadow.training.atomic import write_bytes
 FILE = "settings.json"
 _FORMAT = 1
 _KEPT = re.compile(r"(embedder|ranking|index|store|supersession|tokenizer|near_threshold)(\.[\w.]+)?=")
-_NEVER = re.compile(r"[\w.]*\.folder=|.*_target_|.*://[^/\s]*@", re.DOTALL)
+_NEVER = re.compile(r"[\w.]*\.folder=|.*_target_|.*://|embedder=remote|.*oc\.env", re.DOTALL)
 _FILES = re.compile(r"""(?P<name>[\w.]+\.(model|cache))=(?P<quote>['"]?)(?P<path>[^'"\\$]+)(?P=quote)""")
 _PACKAGED = "minilm"  # a name, also where a folder is called so
 

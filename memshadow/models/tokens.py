@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FILE = "tokenizer.json"
+_UNKNOWN = ("[UNK]", "<unk>")
 
 
 def wellformed(text: str) -> str:
@@ -43,6 +44,21 @@ class Tokens:
         encoded = self._tokenizer.encode_batch_fast([wellformed(text) for text in texts], add_special_tokens=False)
         return [item.ids for item in encoded]
 
+    def read(self, text: str) -> tuple[int, list[str]]:
+        """Return how many tokens stand for something, and the parts of the text that none of them stands for.
+
+        Those are what became an unknown token (perhaps nothing) and what the tokenizer dropped, whitespace aside.
+        """
+        text = wellformed(text)
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        known = [token not in _UNKNOWN for token in found.tokens]
+        unread, end = [], 0
+        for (start, stop), stands in zip(found.offsets, known, strict=True):
+            unread += text[end:start].split()
+            unread += [] if stands else [text[max(start, end) : stop]]
+            end = max(end, stop)
+        return sum(known), [*unread, *text[end:].split()]
+
     def framed(self, ids: list[int]) -> list[int]:
         """Return ``ids`` between the special tokens: what a transformer reads."""
         return [*self.prefix, *ids, *self.suffix]
@@ -50,7 +66,7 @@ class Tokens:
 
 def _unknown(tokenizer: Tokenizer) -> int:
     """Return the id that stands for text without a token of its own (0 where the vocabulary names none)."""
-    return next((found for name in ("[UNK]", "<unk>") if (found := tokenizer.token_to_id(name)) is not None), 0)
+    return next((found for name in _UNKNOWN if (found := tokenizer.token_to_id(name)) is not None), 0)
 
 
 def _load(path: Path) -> Tokenizer:

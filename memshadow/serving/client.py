@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, overload
 from urllib.parse import quote, urlencode
 
-from memshadow.errors import DataError
+from memshadow.errors import ConfigError, DataError
 from memshadow.memory.drafting import drafted
 from memshadow.memory.exchange import Imported
 from memshadow.memory.filtering import filtered
@@ -32,19 +32,22 @@ class Client:
     Args:
         url: where the service answers, e.g. ``http://127.0.0.1:8765``.
         token: what lies in the file ``token`` of the memories' folder.
-        scope: whose memories, where a call does not say; the service fixes the tenant.
+        scope: whose memories, where a call does not say; without a tenant, which the token decides.
         timeout_s: how long the service may be silent.
+
+    Raises:
+        ConfigError: the url is none, or a scope (here or in a call) names a tenant.
     """
 
     def __init__(self, url: str, *, token: str, scope: Scope | None = None, timeout_s: float = 60.0) -> None:
-        self.scope = scope or Scope()
+        self.scope = _untenanted(scope or Scope())
         self._connections = Connections(url, headers={"Authorization": f"Bearer {token}"}, timeout_s=timeout_s)
 
     def at(self, scope: Scope | None = None, **parts: str | None) -> Client:
         """Return this memory seen from another scope; ``parts`` replace single parts of the present one."""
         seen: Client = object.__new__(Client)
         seen.__dict__.update(self.__dict__)
-        seen.scope = scope or replace(self.scope, **parts)  # type: ignore[arg-type]
+        seen.scope = _untenanted(scope or replace(self.scope, **parts))  # type: ignore[arg-type]
         return seen
 
     @overload
@@ -121,7 +124,7 @@ class Client:
 
     def export(self, *, scope: Scope | None = None) -> Iterator[str]:
         """Yield everything of a scope, the past too, as lines of JSON."""
-        return self._connections.lines("GET", "/v1/export", headers_of(scope or self.scope))
+        return self._connections.lines("GET", "/v1/export", headers_of(_untenanted(scope or self.scope)))
 
     def import_(self, lines: Iterable[str], *, scope: Scope | None = None) -> Imported:
         """Bring in the lines of an export, or of another program; what is there stays once."""
@@ -142,11 +145,21 @@ class Client:
         self.close()
 
     def _ask(self, method: str, path: str, body: Any = None, *, scope: Scope | None, again: bool = True) -> Any:
-        headers = headers_of(scope or self.scope)
+        headers = headers_of(_untenanted(scope or self.scope))
         if isinstance(body, dict):
             headers["Content-Type"] = "application/json"
             body = _encoded(body)
         return self._connections.ask(method, path, body, headers, again=again)
+
+
+def _untenanted(scope: Scope) -> Scope:
+    """Return a scope that names no tenant; refuse one that does, rather than answer from another tenant."""
+    if scope.tenant != Scope().tenant:
+        raise ConfigError(
+            f"tenant={scope.tenant!r:.80} came, but a service's token decides the tenant; leave it out, and use the "
+            "token of the service that is that tenant's (memshadow serve tenant=...)."
+        )
+    return scope
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

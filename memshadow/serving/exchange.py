@@ -56,7 +56,7 @@ async def import_(call: Call) -> Any:
             yield chunk
 
     lines = split(pulled(), longest=call.limits.body_bytes)
-    return imported_out(await call.work.write(call.memory.import_, lines, scope=call.whose()))
+    return imported_out(await call.work.take_in(call.memory.import_, lines, scope=call.whose()))
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:

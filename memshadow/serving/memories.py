@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -42,7 +43,9 @@ async def remember(call: Call, body: DraftGiven) -> Any:
     """Remember one thing. 201: it is durable. 200: the very same is there already. May be repeated."""
     added = await call.work.write(call.memory.add, body.said(), scope=call.whose())
     status = 200 if added.duplicate else _CREATED
-    return Answer(added_out(added), status_code=status, headers={"Location": f"/v1/memories/{added.id}"})
+    return Answer(
+        added_out(added), status_code=status, headers={"Location": f"/v1/memories/{quote(added.id, safe='')}"}
+    )
 
 
 @router.post("/v1/memories/batch", response_model=BatchTold, openapi_extra=SCOPED, tags=["memories"])

@@ -1,7 +1,8 @@
-"""Where blocking work is done: two pools of threads, so that writers that wait for the disk keep no searcher waiting.
+"""Where blocking work is done: three pools of threads, so that what waits for something else keeps nobody waiting.
 
-A pool of our own, because the hop to a thread and back is most of what a search costs beside the searching, and the
-standard library's executor takes half as much again (``benchmarks/http``).
+Writers wait for the disk, imports for their senders, searches for nothing. A pool of our own, because the hop to a
+thread and back is most of what a search costs beside the searching, and the standard library's executor takes half as
+much again (``benchmarks/http``).
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ class Work:
     Args:
         readers: threads that search and embed; 0: as many as this process has cores, at least 2.
         writers: threads that add, change and forget. They mostly wait for the disk, where waiting ones share a commit.
+        importers: threads that take in streams; each is held until its sender has sent all.
         most_waiting: calls under way and waiting, of each kind; one more is refused.
     """
 
-    def __init__(self, *, readers: int, writers: int, most_waiting: int) -> None:
+    def __init__(self, *, readers: int, writers: int, importers: int, most_waiting: int) -> None:
         self._readers = _Lane(readers or max(2, len(os.sched_getaffinity(0))), most_waiting, "reader")
         self._writers = _Lane(writers, most_waiting, "writer")
+        self._importers = _Lane(importers, most_waiting, "importer")
 
     async def read(self, call: Callable[P, R], *given: P.args, **named: P.kwargs) -> R:
         """Run a call that changes nothing."""
@@ -43,10 +46,14 @@ class Work:
         """Run a call that changes something; it is finished also when nobody waits for it any more."""
         return await self._writers.run(partial(call, *given, **named))
 
+    async def take_in(self, call: Callable[P, R], *given: P.args, **named: P.kwargs) -> R:
+        """Run a call that changes something as it comes, as slowly as its sender likes."""
+        return await self._importers.run(partial(call, *given, **named))
+
     def close(self) -> None:
         """Finish what runs and what waits; twice is once."""
-        self._readers.close()
-        self._writers.close()
+        for lane in (self._readers, self._writers, self._importers):
+            lane.close()
 
 
 class _Lane:

@@ -51,8 +51,10 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Replace the file ``path`` by ``content``: after a crash it holds the old bytes or the new ones.
+
+    ``mode`` says who may read it, from its first byte on; without one, whoever the process' umask lets.
 
     Raises:
         MemshadowError: the disk is full or the folder is not writable; the old file is still there.
@@ -60,6 +62,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}{_DRAFT}")
     with clear_errors(path):
         try:
+            if mode is not None:
+                draft.touch()
+                draft.chmod(mode)
             draft.write_bytes(content)
             sync(draft)
             draft.replace(path)

@@ -1,4 +1,4 @@
-"""``remember``, ``recall``, ``context``, ``import``, ``export``, ``doctor`` on a folder, as a person meets them."""
+"""The verbs that remember, recall, bring in and out, check and compact a folder, as a person meets them."""
 
 import io
 import json
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import memshadow
 from memshadow.cli import main
+from memshadow.types import Context
 
 LIGHT = ["embedder=hashing", "ranking=vector", "tokenizer=bytes"]
 Shell = Callable[..., tuple[int, str, str]]
@@ -67,13 +69,28 @@ def test_a_memory_cannot_steer_the_terminal(shell: Shell) -> None:
     assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
+def test_a_context_cannot_steer_the_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "red \x1b[31m \u202eabc\x07\x9b1m"
+    shell("remember", text, *LIGHT)
+    packed = Context(text=f"<memories>\n{text}\n</memories>", tokens=9, ids=())
+    monkeypatch.setattr("memshadow.memory.service.Memory.context", lambda *_, **__: packed)
+    assert shell("context", "red")[1] == f"{packed.text}\n"  # another program takes it as it is
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert shell("context", "red")[1] == "<memories>\nred  [31m  abc  1m\n</memories>\n"
+    for verb in ("context", "recall"):
+        line = shell(verb, "red", "json=true")[1].removesuffix("\n")
+        assert line.isprintable()
+        told = json.loads(line)
+        assert text in (told["memory"] if verb == "recall" else told)["text"]
+
+
 def test_context_is_text_for_a_prompt_and_nothing_else(shell: Shell) -> None:
     for text in ("hello there", "tea or coffee"):
         shell("remember", text, "session=s", "speaker=Ann", *LIGHT)
     out = shell("context", "coffee", "budget_tokens=300")[1]
     assert out.startswith("<memories>")
     assert out.endswith("</memories>\n")
-    assert "Ann: hello there\nAnn: tea or coffee" in shell("context", "session=s")[1]
+    assert "Ann: hello there\n[undated] Ann: tea or coffee" in shell("context", "session=s")[1]
     told = json.loads(shell("context", "coffee", "json=true", "k=1")[1])
     assert (len(told["ids"]), told["tokens"]) == (1, len(told["text"].encode()))
     assert shell("context", "coffee", "budget_tokens=3")[1:] == ("", "nothing found that fits 3 tokens\n")
@@ -103,7 +120,7 @@ def test_out_and_in_again(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None
         (["remember", "x", "happened_at=noon"], "happened_at='noon' is no time"),
         (["remember", "x", "supersedes=none"], "there is no such memory"),
         (["recall"], "recall what?"),
-        (["recall", "x", "k=0"], "k=0; needed: 1 to 1000"),
+        (["recall", "x", "k=0"], "k=0; needed: a whole number from 1 to 1000"),
         (["recall", "x", "between=2026"], "needed: two times"),
         (["recall", "x", "folder=none"], "there are no memories in none; `memshadow remember folder=none"),
         (["context", "folder=none"], "context of what?"),
@@ -116,6 +133,9 @@ def test_out_and_in_again(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None
         (["import", "bytes.jsonl"], "line 2 is no UTF-8"),
         (["doctor", "folder=none"], "there is no store in"),
         (["doctor", "please"], "takes settings only"),
+        (["compact", "folder=none"], "there are no memories in none"),
+        (["compact", "please"], "takes settings only"),
+        (["compact", "salvaged=yes"], "salvaged='yes'; needed: keep or drop"),
         (["recall", "x", "url=nowhere"], "no token"),
         (["serve", "now"], "takes settings only"),
         (["serve", "host=0.0.0.0"], "remote=true"),
@@ -139,6 +159,41 @@ def test_nothing_stays_of_an_export_that_failed(shell: Shell, monkeypatch: pytes
     code, _, err = shell("export", "out.jsonl")
     assert (code, "disk is full" in err) == (2, True)
     assert not Path("out.jsonl").exists()
+
+
+def test_what_only_reads_changes_no_settings(shell: Shell) -> None:
+    shell("remember", "something", *LIGHT)
+    before = Path("memories/settings.json").read_bytes()
+    for words in (["doctor"], ["recall", "x"], ["context", "x"], ["export"], ["compact"]):
+        assert shell(*words, "ranking=hybrid")[0] == 0
+        assert Path("memories/settings.json").read_bytes() == before
+    shell("remember", "another", "ranking=hybrid")
+    assert "ranking=hybrid" in Path("memories/settings.json").read_text()
+
+
+def test_what_was_forgotten_leaves_the_disk(shell: Shell) -> None:
+    folder, secret = Path("memories"), "the password is 7kQ-unforgettable"
+    with memshadow.open(folder, overrides=LIGHT) as memory:
+        told = memory.add([f"note {i} {secret}" for i in range(100)])
+    with memshadow.open(folder) as memory:
+        for one in told:
+            memory.forget(one.id)
+        memory.add("kept")
+    (folder / "salvaged/one").mkdir(parents=True)
+    (folder / "salvaged/one/memories.duckdb").write_text(secret)
+
+    def holding() -> set[str]:
+        return {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file() and b"7kQ" in f.read_bytes()}
+
+    assert holding() == {"memories.duckdb", "salvaged/one/memories.duckdb"}
+    code, out, _ = shell("compact")
+    assert code == 0
+    assert int(out.split(": ")[1].split(" bytes freed")[0].replace(",", "")) > 0
+    assert "memories/salvaged (33 bytes) holds what was there" in out
+    assert holding() == {"salvaged/one/memories.duckdb"}
+    assert "salvaged" not in shell("compact", "salvaged=drop")[1]
+    assert holding() == set()
+    assert "kept" in shell("recall", "kept")[1]
 
 
 def test_doctor_finds_and_saves(shell: Shell) -> None:

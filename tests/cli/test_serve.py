@@ -45,7 +45,7 @@ def test_every_verb_speaks_to_the_service(served: Path, capsys: pytest.CaptureFi
     [
         (["recall", "x", "embedder=hashing"], "decides 'embedder=hashing'"),
         (["doctor"], "is served at http://127.0.0.1:"),
-        (["recall", "x", "k=0"], "k=0; needed: 1 to 1000."),
+        (["recall", "x", "k=0"], "k=0; needed: a whole number from 1 to 1000."),
         (["serve", "port=0"], "is held by process"),
     ],
 )

@@ -16,8 +16,12 @@ FOREIGN = [
     "embedder.url=https://ann:secret@example.org/v1",
     "embedder.url='https://secret@example.org/v1'",
     "folder=/elsewhere",
+    "embedder=remote",
+    "embedder.url=https://example.org/v1",
+    "embedder.url=${oc.env:ADDRESS}/a@b",
+    "embedder.key_env=${oc.env:HOME}",
 ]
-KEPT = ["embedder=remote", "embedder.url=${oc.env:ADDRESS}/a@b", "embedder.views.k1=0.9", "ranking=vector"]
+KEPT = ["embedder=static", "embedder.views.k1=0.9", "ranking=vector"]
 
 
 def test_places_and_secrets_are_not_kept(tmp_path):

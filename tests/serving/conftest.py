@@ -44,7 +44,7 @@ def make_memory(**given: Any) -> Memory:
 def serving(memory: Memory, **given: Any) -> Iterator[str]:
     """Serve a memory in a thread for the block; yield its address."""
     limits = Limits(body_bytes=200_000, batch=50, texts=20, silence_s=5.0)
-    work = Work(readers=2, writers=4, most_waiting=given.pop("most_waiting", 256))
+    work = Work(readers=2, writers=4, importers=1, most_waiting=given.pop("most_waiting", 256))
     app = create_app(memory, token=TOKEN, limits=limits, work=work, **given)
     bound = listening("127.0.0.1", 0)
     ready = threading.Event()

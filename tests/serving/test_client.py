@@ -143,6 +143,23 @@ def test_every_method_is_there() -> None:
     assert {name for name in vars(Client) if not name.startswith("_")} == public - own
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda m: m.add("x", scope=Scope(tenant="other")),
+        lambda m: m.search("x", scope=Scope(tenant="other")),
+        lambda m: m.export(scope=Scope(tenant="other")),
+        lambda m: m.at(tenant="other"),
+        lambda m: m.at(Scope(tenant="other")),
+        lambda _: Client("http://127.0.0.1:9", token="x", scope=Scope(tenant="other")),
+    ],
+)
+def test_another_tenant_is_not_silently_the_services(client: Client, step: Callable[[Any], Any]) -> None:
+    with pytest.raises(ConfigError, match="tenant='other' came, but a service's token decides the tenant"):
+        step(client)
+    assert client.stats().memories == 0
+
+
 def test_many_threads_share_a_client(client: Client) -> None:
     ids: list[str] = []
 
@@ -258,3 +275,23 @@ def test_it_needs_no_framework() -> None:
     code = "import sys, memshadow.serving.client; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"fastapi", "pydantic", "uvicorn", "orjson", "hydra", "torch", "duckdb"}.isdisjoint(loaded)
+
+
+def test_slow_imports_keep_no_writer_waiting(url: str, token: str) -> None:
+    gate = threading.Event()
+
+    def slowly() -> Iterator[str]:
+        yield '{"text": "first"}' + " " * 70_000
+        gate.wait(10)
+        yield '{"text": "last"}'
+
+    with Client(url, token=token, timeout_s=3.0) as client:
+        imports = [threading.Thread(target=lambda: client.import_(slowly())) for _ in range(4)]  # as many as writers
+        for one in imports:
+            one.start()
+        gate.wait(0.3)  # until the service has taken them up
+        assert not client.add("meanwhile").duplicate
+        gate.set()
+        for one in imports:
+            one.join()
+        assert {record.text for record in client.everything()} == {"first", "last", "meanwhile"}

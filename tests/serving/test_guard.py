@@ -1,7 +1,9 @@
 """Nothing passes without the token and the right name, whatever the path; every answer is dressed."""
 
+import http.client
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -43,6 +45,18 @@ def test_what_is_open_tells_of_no_memory(ask_shared: Any) -> None:
 def test_another_name_is_refused(ask_shared: Any, host: str) -> None:
     status, _, told = ask_shared("GET", "/health", Host=host)
     assert (status, told["type"]) == (421, "urn:memshadow:problem:host")
+
+
+@pytest.mark.parametrize("hosts", [("evil.example", "localhost"), ("localhost", "evil.example"), ("localhost",) * 2])
+def test_two_names_are_refused(url: str, token: str, hosts: tuple[str, str]) -> None:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection.putrequest("GET", "/health", skip_host=True)
+    for host in hosts:
+        connection.putheader("Host", host)
+    connection.putheader("Authorization", f"Bearer {token}")
+    connection.endheaders()
+    assert connection.getresponse().status == 400
+    connection.close()
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8765", "[::1]"])

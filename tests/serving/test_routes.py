@@ -32,6 +32,24 @@ def test_remember_read_change_forget(ask: Any) -> None:
     assert told["request_id"] == headers["x-request-id"]
 
 
+@pytest.mark.parametrize("name", ["日本", "a/b c?#%2F", "ø\u2028"])
+def test_the_location_of_any_id_leads_to_it(ask: Any, name: str) -> None:
+    status, headers, added = ask("POST", "/v1/memories", {"text": "said", "id": name})
+    assert (status, added["id"]) == (201, name)
+    assert headers["location"].isascii()
+    assert ask("GET", headers["location"])[2]["id"] == name
+
+
+def test_what_no_header_and_no_json_can_say_is_refused_before_it_is_kept(ask: Any) -> None:
+    status, _, told = ask("POST", "/v1/memories", {"text": "said", "id": "x\r\nSet-Cookie: y"})
+    assert (status, "control characters" in told["detail"]) == (422, True)
+    for metadata in ({"n": 2**64}, {"n": -(2**63) - 1}):
+        assert ask("POST", "/v1/memories", {"text": "said", "metadata": metadata})[0] == 422
+    assert ask("GET", "/v1/memories")[2]["memories"] == []
+    assert ask("POST", "/v1/memories", {"text": "said", "metadata": {"n": 2**64 - 1}})[0] == 201
+    assert ask("GET", "/v1/memories")[2]["memories"][0]["metadata"] == {"n": 2**64 - 1}
+
+
 def test_search_context_recent_and_sessions(ask: Any) -> None:
     turns = {"memories": [{"text": text, "speaker": "Ann"} for text in ("I bake bread", "I play chess", "I run")]}
     assert ask("POST", "/v1/sessions/tuesday/memories", turns)[0] == 200
@@ -82,7 +100,7 @@ def test_any_id_and_any_name_can_be_said(ask: Any) -> None:
         ("POST", "/v1/search", {"query": "a", "kk": 1}, 422, "kk: there is no such field"),
         ("POST", "/v1/search", {}, 422, "query: this field is needed"),
         ("POST", "/v1/search", {"query": "a", "k": "5"}, 422, "k: Input should be a valid integer"),
-        ("POST", "/v1/search", {"query": "a", "k": 0}, 422, "k=0; needed: 1 to 1000"),
+        ("POST", "/v1/search", {"query": "a", "k": 0}, 422, "k=0; needed: a whole number from 1 to 1000"),
         ("POST", "/v1/search", {"query": " "}, 422, "a search needs words"),
         ("POST", "/v1/search", {"query": "a", "as_of": "noon"}, 422, "as_of='noon' is no time"),
         ("POST", "/v1/search", {"query": "a", "between": ["2026-01-01"]}, 422, "between: "),

@@ -10,7 +10,7 @@ from memshadow.serving.work import BusyError, Work
 
 
 def make(**given: int) -> Work:
-    return Work(**{"readers": 2, "writers": 2, "most_waiting": 4, **given})
+    return Work(**{"readers": 2, "writers": 2, "importers": 1, "most_waiting": 4, **given})
 
 
 def test_answers_and_errors_come_back() -> None:
@@ -33,6 +33,18 @@ def test_writers_that_wait_keep_no_reader_waiting() -> None:
         assert await asyncio.wait_for(work.read(abs, -1), 5) == 1
         gate.set()
         assert await asyncio.gather(*writing) == [True] * 4
+        work.close()
+
+    asyncio.run(main())
+
+
+def test_imports_that_wait_keep_no_writer_waiting() -> None:
+    async def main() -> None:
+        work, gate = make(), threading.Event()
+        imports = [asyncio.create_task(work.take_in(gate.wait, 10)) for _ in range(3)]
+        assert await asyncio.wait_for(work.write(abs, -1), 5) == 1
+        gate.set()
+        assert await asyncio.gather(*imports) == [True] * 3
         work.close()
 
     asyncio.run(main())

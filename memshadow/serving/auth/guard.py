@@ -7,7 +7,7 @@ No CORS headers are ever sent, so a page of another site can neither read an ans
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
@@ -47,7 +47,7 @@ class Guard:
         given = brought.get(b"x-request-id", b"")
         number = given if given and _GIVEN_ID.fullmatch(given) else token_hex(8).encode()
         scope[REQUEST_ID] = number.decode()
-        refusal = self._refusal(scope, brought)
+        refusal = self._refusal(scope, brought) if _host_once(scope["headers"]) else _two_hosts(scope)
         await (dressed(refusal, scope) if refusal else self._app)(scope, receive, send)
 
     def _refusal(self, scope: MutableMapping[str, Any], brought: dict[bytes, bytes]) -> Problem | None:
@@ -58,6 +58,15 @@ class Guard:
             return None
         detail = "send Authorization: Bearer TOKEN; the token lies in the file `token` of the memories' folder."
         return Problem(scope, HTTPStatus.UNAUTHORIZED, "token", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _host_once(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return sum(name == b"host" for name, _ in headers) <= 1
+
+
+def _two_hosts(scope: MutableMapping[str, Any]) -> Problem:
+    """Refuse what RFC 9112 (3.2) has refused: whatever stands between may have looked at the other one."""
+    return Problem(scope, HTTPStatus.BAD_REQUEST, "host", "more than one Host header came; send one.")
 
 
 def _name(host: bytes) -> bytes:
