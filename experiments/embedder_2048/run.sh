@@ -3,5 +3,5 @@
 set -eu
 cd "$(dirname "$0")/../.."
 python experiments/embedder_2048/run.py locomo synthetic beam beam100k --seeds 5
-python experiments/embedder_2048/run.py ablation bytes forgetting
+python experiments/embedder_2048/run.py ablation bytes forgetting tries finetune
 python experiments/tables.py
