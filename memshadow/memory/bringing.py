@@ -35,7 +35,7 @@ class Bringing:
             DataError: a version is there with other content.
         """
         owner = records[0].scope.owner
-        with self._parts.gate.passing(), self._parts.locks.of(owner):
+        with self._parts.gate.together(), self._parts.locks.of(owner):
             known = self._known(owner, records)
             fresh = _fresh(records, known)
             plan = Plan(owner=owner, embedders=self._parts.embedders)
@@ -54,7 +54,7 @@ class Bringing:
     def end_superseded(self, records: Sequence[Record]) -> None:
         """End what is current here and was superseded in what came, once all of that is there."""
         owner = records[0].scope.owner
-        with self._parts.gate.passing(), self._parts.locks.of(owner):
+        with self._parts.gate.together(), self._parts.locks.of(owner):
             plan = Plan(owner=owner, embedders=self._parts.embedders)
             there = {record.id for record in self._parts.store.current(owner, [str(r.superseded_by) for r in records])}
             for came in records:

@@ -7,8 +7,9 @@ from threading import Lock
 
 from memshadow.data.index.base import MemoryIndex
 from memshadow.data.store.base import MemoryStore
+from memshadow.data.store.gate import Gate
 from memshadow.memory.counting import TokenCounter
-from memshadow.memory.locks import Gate, OwnerLocks
+from memshadow.memory.locks import OwnerLocks
 from memshadow.memory.ranking import Ranking
 from memshadow.memory.sessions import SessionTails
 from memshadow.models.base import Embedder

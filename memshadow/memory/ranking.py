@@ -20,10 +20,12 @@ Allowed = Bool[ndarray, " size"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A question as it is compared: its row and its stemmed terms, repeats and all."""
+    """A question as it is compared: its row, its stemmed terms, repeats and all, and how often they are said."""
 
     vector: Float32[ndarray, " dim"]
     terms: Sequence[str]
+    statistics: TermStatistics
+    """Of what may be returned, see :func:`statistics_of`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ class HybridRanking:
 
     def rank(self, block: Block, allowed: Allowed, asked: Asked, *, k: int) -> Ranked:
         """Return the best by both."""
-        words = bm25(block, allowed, asked.terms, k1=self._k1, b=self._b)
+        words = bm25(block, asked.terms, asked.statistics, k1=self._k1, b=self._b)
         places = np.flatnonzero(allowed)
         if len(places) > self._exact_below:
             depth = max(self._candidates, k)
@@ -105,10 +107,11 @@ class HybridRanking:
         return np.asarray(fused[0])
 
 
-def bm25(block: Block, allowed: Allowed, terms: Sequence[str], *, k1: float, b: float) -> Float[ndarray, " size"]:
-    """Return the BM25 score of every place (Robertson & Zaragoza 2009, eq. 3.15), counted over the allowed alone."""
+def bm25(
+    block: Block, terms: Sequence[str], statistics: TermStatistics, *, k1: float, b: float
+) -> Float[ndarray, " size"]:
+    """Return the BM25 score of every place (Robertson & Zaragoza 2009, eq. 3.15)."""
     scores = np.zeros(block.size)
-    statistics = statistics_of(block, allowed, terms)
     if not statistics.documents:
         return scores
     for term in dict.fromkeys(terms):

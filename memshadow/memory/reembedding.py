@@ -43,7 +43,7 @@ def _reembed(parts: Parts, embedder: Embedder, index: MemoryIndex, ranking: Rank
     before = parts.embedder
     if embedder.fingerprint != before.fingerprint:
         _declare(parts, embedder, active=False)
-        with parts.gate.closed():
+        with parts.gate.alone():
             stale = _stale(parts, embedder)
             parts.upcoming = embedder
         try:
@@ -51,10 +51,10 @@ def _reembed(parts: Parts, embedder: Embedder, index: MemoryIndex, ranking: Rank
             for owner in stale:
                 _fill_again(parts, embedder, owner)
         except BaseException:
-            with parts.gate.closed():
+            with parts.gate.alone():
                 parts.upcoming = None
             raise
-    with parts.gate.closed():
+    with parts.gate.alone():
         if embedder.fingerprint != before.fingerprint:
             _declare(parts, embedder, active=True)
         parts.index.close()
@@ -124,7 +124,7 @@ def _fill_again(parts: Parts, embedder: Embedder, owner: Owner) -> None:
 
 
 def _fill_owner(parts: Parts, embedder: Embedder, owner: Owner, records: Sequence[Record]) -> None:
-    with parts.gate.passing(), parts.locks.of(owner):
+    with parts.gate.together(), parts.locks.of(owner):
         there = parts.store.versions(owner, [record.seq for record in records])  # some may be forgotten by now
         changes: list[Change] = []
         for _, group in groupby(there, key=lambda record: record.scope.session):

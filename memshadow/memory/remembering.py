@@ -38,7 +38,7 @@ class Remembering:
 
     def add(self, scope: Scope, drafts: Sequence[Draft]) -> list[Added]:
         """Remember drafts in one durable write."""
-        with self._parts.gate.passing(), self._parts.locks.of(scope.owner):
+        with self._parts.gate.together(), self._parts.locks.of(scope.owner):
             return self._add(scope, drafts)
 
     def _add(self, scope: Scope, drafts: Sequence[Draft]) -> list[Added]:
@@ -204,7 +204,7 @@ class Remembering:
 
     def update(self, read: Callable[[], Record], changed: Mapping[str, Any], *, owner: Owner) -> Record:
         """Write a new version of what ``read`` returns once nobody else writes."""
-        with self._parts.gate.passing(), self._parts.locks.of(owner):
+        with self._parts.gate.together(), self._parts.locks.of(owner):
             old = read()
             draft = drafted(old.draft, **changed)
             if draft == old.draft:
@@ -233,7 +233,7 @@ class Remembering:
 
     def forget(self, read: Callable[[], Record], *, owner: Owner) -> None:
         """Erase a memory and its trace in its neighbours."""
-        with self._parts.gate.passing(), self._parts.locks.of(owner):
+        with self._parts.gate.together(), self._parts.locks.of(owner):
             self._forget(read())
 
     def _forget(self, record: Record) -> None:

@@ -192,11 +192,12 @@ class Memory:
             raise DataError(f"k={k!r}; needed: a whole number from 1 to {MOST_HITS}.")
         given = filtered(**narrowed)
         parts, asked = self._parts, terms(query)
-        with parts.gate.passing():
+        with parts.gate.together():
             block = parts.index.block(scope.owner)
             allowed = self._allowed(block, scope, given)
-            row = parts.embedder.embed_queries([query], statistics=statistics_of(block, allowed, asked))[0]
-            ranked = parts.ranking.rank(block, allowed, Asked(vector=row, terms=asked), k=k)
+            counted = statistics_of(block, allowed, asked)
+            row = parts.embedder.embed_queries([query], statistics=counted)[0]
+            ranked = parts.ranking.rank(block, allowed, Asked(vector=row, terms=asked, statistics=counted), k=k)
         return self._hits(scope, given, block, ranked, explain=explain)
 
     def context(

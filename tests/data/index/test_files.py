@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import stat
@@ -12,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+import world
 
 from memshadow.data.index import blocks as blocks_module
 from memshadow.data.index.base import Applied, MemoryIndex
@@ -26,17 +25,6 @@ from memshadow.data.store.base import Filter
 from memshadow.errors import ConfigError
 from memshadow.types import Scope
 
-
-def _world() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("index_world", Path(__file__).with_name("world.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-world = _world()
 USERS = ("ann", "ben", "cy")
 
 

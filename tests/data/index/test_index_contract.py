@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import tempfile
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import world
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -21,17 +20,6 @@ from memshadow.data.index.reference import ReferenceIndex
 from memshadow.data.store.base import End, Erase, Filter
 from memshadow.types import Scope
 
-
-def _world() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("index_world", Path(__file__).with_name("world.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-world = _world()
 USERS = ("ann", "ben", "cy")
 COLUMNS = ("seqs", "ended", "turns", "sessions", "digests", "lengths")
 users = st.sampled_from(USERS)

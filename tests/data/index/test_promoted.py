@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+import world
 
 from memshadow.data.index import neighbours
 from memshadow.data.index.promoted import PromotedBlock, PromotedIndex
@@ -18,17 +17,6 @@ from memshadow.data.store.base import End, Erase, Filter
 from memshadow.errors import ConfigError, MissingExtraError
 from memshadow.types import Scope
 
-
-def _world() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("index_world", Path(__file__).with_name("world.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-world = _world()
 ANN = ("local", "ann")
 SIZE = 600
 K = 5

@@ -24,7 +24,6 @@ from memshadow.data.store.embedded.compaction import compact
 from memshadow.data.store.embedded.directory import Directory
 from memshadow.data.store.embedded.embedders import Embedders
 from memshadow.data.store.embedded.files import restrict
-from memshadow.data.store.embedded.gate import Gate
 from memshadow.data.store.embedded.mark import Ledger
 from memshadow.data.store.embedded.opening import Means, open_folder
 from memshadow.data.store.embedded.plan import Plan
@@ -33,6 +32,7 @@ from memshadow.data.store.embedded.remembered import Remembered
 from memshadow.data.store.embedded.row import DTYPES, vector_of
 from memshadow.data.store.embedded.table import Tables, use
 from memshadow.data.store.embedded.writer import Call, Job, Writer
+from memshadow.data.store.gate import Gate
 from memshadow.errors import MemshadowError, StoreError
 from memshadow.types import Record, Scope
 

@@ -33,8 +33,9 @@ class Gate:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be inside with nobody else. One thread at a time may ask for it."""
+        """Be inside with nobody else; others who want the same wait."""
         with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
             self._alone = True
             self._changed.wait_for(lambda: not self._inside)
         try:
