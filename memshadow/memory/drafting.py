@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, get_args
@@ -21,6 +21,7 @@ _LONGEST_METADATA = 64_000
 _DEEPEST_METADATA = 50
 _LEAST, _MOST = -(2**63), 2**64 - 1
 """Whole numbers that writers of JSON agree on."""
+_UNSOURCED = Source()
 _FIELDS = frozenset(field.name for field in fields(Draft))
 
 
@@ -83,7 +84,7 @@ def moment(value: Any, name: str) -> datetime | None:
 
 def _source(value: Any) -> Source:
     if value is None:
-        return Source()
+        return _UNSOURCED
     if isinstance(value, Mapping):
         unknown = [name for name in value if name not in ("provider", "model", "tool")]
         if unknown:
@@ -116,14 +117,17 @@ def _checked(draft: Any) -> Draft:
     number = draft.importance
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1:
         raise DataError(f"importance={number!r}; needed: a number from 0 to 1.")
-    for name, value in _words(draft):
+    words = _words(draft)
+    for name, value in words:
         if not isinstance(value, str) or len(value) > _LONGEST_FIELD:
             raise DataError(f"{name} must be text of at most {_LONGEST_FIELD:,} characters, got {value!r:.60}.")
     _check_id(draft.id)
-    cleaned: dict[str, Any] = {name: wellformed(value) for name, value in _words(draft) if name in _FIELDS}
+    cleaned: dict[str, Any] = {name: wellformed(value) for name, value in words if name in _FIELDS}
     cleaned |= {"text": wellformed(draft.text), "importance": float(number), "metadata": _json(draft.metadata)}
-    cleaned["source"] = Source(**{name: wellformed(value) for name, value in asdict(draft.source).items()})
-    return Draft(**{name: cleaned.get(name, getattr(draft, name)) for name in _FIELDS})
+    if draft.source != _UNSOURCED:
+        cleaned["source"] = Source(**{name: wellformed(value) for name, value in asdict(draft.source).items()})
+    whole: Draft = replace(draft, **cleaned)
+    return whole
 
 
 def _check_id(name: str | None) -> None:
@@ -136,15 +140,13 @@ def _words(draft: Any) -> list[tuple[str, Any]]:
     """Return (name, value) of every short text in a draft."""
     always = ["speaker", "role", "provenance"]
     perhaps = ["image_caption", "key", "supersedes", "id"]
+    words = [(name, getattr(draft, name)) for name in always]
+    words += [(name, value) for name in perhaps if (value := getattr(draft, name)) is not None]
+    words += [("a tag", tag) for tag in draft.tags]
     source = draft.source
-    return [
-        *((name, getattr(draft, name)) for name in always),
-        *((name, value) for name in perhaps if (value := getattr(draft, name)) is not None),
-        *(("a tag", tag) for tag in draft.tags),
-        ("source.provider", source.provider),
-        ("source.model", source.model),
-        ("source.tool", source.tool),
-    ]
+    if source is not _UNSOURCED:
+        words += [(f"source.{name}", getattr(source, name)) for name in ("provider", "model", "tool")]
+    return words
 
 
 def wellformed(text: str) -> str:
@@ -159,6 +161,8 @@ def wellformed(text: str) -> str:
 def _json(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, Mapping):
         raise DataError(f"metadata must be a mapping, got {type(metadata).__name__}.")
+    if not metadata:
+        return {}
     try:
         text = json.dumps(dict(metadata), allow_nan=False)
     except RecursionError:

@@ -58,7 +58,7 @@ class Remembering:
                 continue
             memory_id = draft.id or uuid4().hex
             known[mark] = memory_id
-            kept = replace(draft, id=memory_id)
+            kept = draft if draft.id else replace(draft, id=memory_id)
             fresh.append(
                 Record(
                     id=memory_id,

@@ -95,15 +95,10 @@ def _record(record: Record) -> Record:
         raise StoreError(
             f"memory {record.id!r} has ingested_at={record.ingested_at!r}, ended_at={record.ended_at!r}; needed: times."
         )
-    ended = record.ended_at and utc(record.ended_at)
-    return replace(
-        record,
-        draft=_draft(record.draft, record.id),
-        ingested_at=utc(record.ingested_at),
-        ended_at=ended,
-        ended_seq=None,
-        seq=0,
-    )
+    draft, ingested, ended = _draft(record.draft, record.id), utc(record.ingested_at), record.ended_at
+    if draft is record.draft and ingested is record.ingested_at and record.seq == 0 and ended is None:
+        return record  # copying costs more than all the checks
+    return replace(record, draft=draft, ingested_at=ingested, ended_at=ended and utc(ended), ended_seq=None, seq=0)
 
 
 def _draft(draft: Draft, name: str) -> Draft:
@@ -111,8 +106,10 @@ def _draft(draft: Draft, name: str) -> Draft:
     metadata = dict(draft.metadata)
     if metadata and not _is_json(metadata):
         raise StoreError(f"the metadata of memory {name!r} are not what JSON can hold: {metadata!r:.200}")
-    when = draft.happened_at
-    return replace(draft, happened_at=when and utc(when), tags=tuple(draft.tags), metadata=metadata)
+    when = draft.happened_at and utc(draft.happened_at)
+    if when is draft.happened_at and type(draft.tags) is tuple and not metadata and type(draft.metadata) is dict:
+        return draft
+    return replace(draft, happened_at=when, tags=tuple(draft.tags), metadata=metadata)
 
 
 def _check_kinds(draft: Draft, name: str) -> None:

@@ -68,6 +68,16 @@ class Directory:
             self._owners.move_to_end(number)
             return self._owners[number]
 
+    def begin(self, number: int) -> None:
+        """Know an owner who has nothing yet; nothing is loaded."""
+        with self.lock:
+            self._owners[number] = OwnerDirectory(number)
+
+    def drop(self, number: int) -> None:
+        """Forget what ``begin`` did."""
+        with self.lock:
+            self._owners.pop(number, None)
+
     def trim(self) -> None:
         """Let owners go until the bound holds; for the writer, between two groups."""
         with self.lock:

@@ -233,10 +233,17 @@ class Plan:
     def _owner(self, owner: Owner) -> OwnerDirectory:
         number = self.owners.numbers.get(owner)
         if number is None:
-            number = self.owners.add(owner)
-            self._undo.append(lambda: self.owners.drop(owner))
-            self._set(self.new_owners, number, owner)
+            number = self._begin(owner)
         return self.directory.of(number)
+
+    def _begin(self, owner: Owner) -> int:
+        """Give an owner seen for the first time a number; there is nothing of it to be read."""
+        number = self.owners.add(owner)
+        self.directory.begin(number)
+        self._undo.append(lambda: self.owners.drop(owner))
+        self._undo.append(lambda: self.directory.drop(number))
+        self._set(self.new_owners, number, owner)
+        return number
 
     def _check_whole(self, changes: Sequence[Change]) -> None:
         """Refuse what leaves two versions of a memory current, or one that gave way to a memory that is not there."""

@@ -10,6 +10,7 @@ import json
 import struct
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _PLAIN = Draft(text="")
 _APART = ("role", "importance", "image_caption", "provenance", "supersedes", "id")
 """Fields of a draft that are rarely given: those that were lie together in the column ``rest``, as JSON."""
+
+_apart = attrgetter(*_APART)
+_PLAINLY = _apart(_PLAIN)
 
 DTYPES: dict[str, np.dtype[Any]] = {"fp16": np.dtype("<f2"), "fp32": np.dtype("<f4")}
 """How vectors are kept, by the name of the precision."""
@@ -186,9 +190,8 @@ def moment(since_1970_us: int) -> datetime:
 
 
 def _rest(draft: Draft) -> str:
-    rest: dict[str, Any] = {
-        name: getattr(draft, name) for name in _APART if getattr(draft, name) != getattr(_PLAIN, name)
-    }
+    told = zip(_APART, _apart(draft), _PLAINLY, strict=True)
+    rest: dict[str, Any] = {name: value for name, value, plain in told if value != plain}
     if draft.tags:
         rest["tags"] = draft.tags
     if draft.metadata:
