@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from memshadow.data.store.base import MemoryStore
+    from memshadow.memory.reembedding import OtherEmbedderError
     from memshadow.memory.service import Memory
-    from memshadow.models.base import Embedder
     from memshadow.serving.client import Client
     from memshadow.types import Draft, Scope
 
@@ -52,26 +51,32 @@ def open(  # noqa: A001 - as gzip.open, shelve.open
     """
     from pathlib import Path
 
-    from memshadow.config import quoted
-    from memshadow.memory.settings import keep, merged, remembered
+    from memshadow.memory.reembedding import OtherEmbedderError
+    from memshadow.memory.settings import announced, keep, merged, remembered
 
     place = Path(folder).expanduser().absolute()
-    wanted = merged(remembered(place), overrides)
-    memory = _built([*wanted, f"folder={quoted(str(place))}"], scope)
+    wanted, switched = merged(remembered(place), overrides), False
+    try:
+        memory, kept = _built(place, wanted, scope)
+    except OtherEmbedderError as other:
+        found = _switched(place, merged(announced(place), overrides), scope) if announced(place) else None
+        if found is None:
+            raise _explained(other, place, overrides) from None
+        (memory, kept), switched = found, True
     if remember:
-        keep(place, wanted)
+        keep(place, kept, settled=switched)
     return memory
 
 
-def _built(overrides: Sequence[str], scope: Scope | None) -> Memory:
-    from memshadow.config import build, load
+def _built(place: Path, overrides: Sequence[str], scope: Scope | None) -> tuple[Memory, list[str]]:
+    """Return the memory in a folder, and the overrides that lead to the same again."""
+    from memshadow.config import as_overrides, build, load, quoted
 
-    config = load("memory", overrides)
+    config = load("memory", [*overrides, f"folder={quoted(str(place))}"])
     store = build(config.store)
     try:
         embedder = build(config.embedder)
-        _refuse_other(store, embedder, config.folder)
-        return import_module("memshadow.memory.service").Memory(  # type: ignore[no-any-return]
+        memory = import_module("memshadow.memory.service").Memory(
             store=store,
             embedder=embedder,
             **{name: build(config[name]) for name in ("index", "ranking")},
@@ -83,28 +88,43 @@ def _built(overrides: Sequence[str], scope: Scope | None) -> Memory:
     except BaseException:
         store.close()  # whoever mends the mistake may open it at once
         raise
+    return memory, [*overrides, *as_overrides("embedder", getattr(embedder, "settled", {}))]
 
 
-def _refuse_other(store: MemoryStore, embedder: Embedder, folder: str) -> None:
-    """Refuse an embedder that did not make a folder's vectors, and say what to type.
+def _switched(place: Path, overrides: Sequence[str], scope: Scope | None) -> tuple[Memory, list[str]] | None:
+    """Open a folder as it was announced, where a kill came between the switch and its being noted; else None."""
+    from memshadow.memory.reembedding import OtherEmbedderError
 
-    ``Memory.reembed`` knows no folder, so the settings kept there may be behind it.
-    """
+    try:
+        memory, kept = _built(place, overrides, scope)
+    except OtherEmbedderError:
+        return None
+    for known in memory.store.embeddings():
+        if not known.active:  # the kill came before its rows went
+            memory.store.retire(known.fingerprint)
+    return memory, kept
+
+
+def _explained(other: OtherEmbedderError, place: Path, overrides: Sequence[str]) -> OtherEmbedderError:
+    """Return the refusal of an embedder that did not make a folder's vectors, with what to type in this case."""
+    from shlex import join
+
     from memshadow.config import folders
-    from memshadow.errors import StoreError
+    from memshadow.memory.reembedding import OtherEmbedderError
+    from memshadow.memory.settings import remembered
 
-    active = next((known for known in store.embeddings() if known.active), None)
-    if active is None or active.fingerprint == embedder.fingerprint:
-        return
-    choice = active.name.partition("-")[0]
-    if not any((at / "embedder" / f"{choice}.yaml").is_file() for at in folders()):
-        choice = "..."
-    raise StoreError(
-        f"the memories in {folder} were embedded with {active.name} ({active.dim} dims, {active.fingerprint}), but "
-        f"{embedder.name} ({embedder.dim} dims, {embedder.fingerprint}) came. If {active.name} is to stay, say so "
-        f'once, with its settings, and the folder remembers: memshadow.open({folder!r}, overrides=["embedder={choice}"'
-        f"]). To take up {embedder.name}: memshadow reembed folder=... embedder=..."
-    )
+    said = [word for word in overrides if word.startswith("embedder")]
+    if said and remembered(place):
+        stay = f"Leave {' '.join(said)} out, and the folder opens with what it remembers."
+    else:  # ``Memory.reembed`` knows no folder, so the settings kept there may be behind it
+        choice = other.active.name.partition("-")[0]
+        known = any((at / "embedder" / f"{choice}.yaml").is_file() for at in folders())
+        stay = (
+            f"If {other.active.name} is to stay, say so once, with its settings, and the folder remembers: "
+            f'memshadow.open({str(place)!r}, overrides=["embedder={choice if known else "..."}"]).'
+        )
+    new = join(["memshadow", "reembed", f"folder={place}", *(said or ["embedder=..."])])
+    return OtherEmbedderError(other.active, other.came, f"{stay} To take up {other.came.name}: {new}")
 
 
 def __getattr__(name: str) -> object:

@@ -101,6 +101,12 @@ def quoted(text: str) -> str:
     return "'" + _ENDING.sub(r"\1\1", said).replace("'", r"\'") + "'"
 
 
+def as_overrides(group: str, values: Mapping[str, str | int]) -> list[str]:
+    """Return settings of a part as overrides: ``{"model": "a b"}`` of ``embedder`` is ``embedder.model='a b'``."""
+    said = {name: quoted(value) if isinstance(value, str) else value for name, value in values.items()}
+    return [f"{group}.{name}={value}" for name, value in said.items()]
+
+
 def plain(node: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
     """Return a node as nested dicts, lists and scalars, to be logged or written down.
 

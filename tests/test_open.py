@@ -9,7 +9,7 @@ import pytest
 import memshadow
 from memshadow import Scope
 from memshadow.data.index.blocks import ExactIndex
-from memshadow.errors import ConfigError, StoreError
+from memshadow.errors import ConfigError, DataError, StoreError
 from memshadow.memory.asynchronous import AsyncMemory
 from memshadow.memory.service import Memory
 from memshadow.memory.settings import merged, remembered
@@ -120,7 +120,7 @@ def test_the_same_calls_can_be_awaited(tmp_path):
 
 
 def test_everything_can_be_awaited(tmp_path):
-    own = {"store", "embedder", "scope"}
+    own = {"store", "embedder", "counter", "scope"}
     assert {name for name in vars(Memory) if not name.startswith("_")} - own <= set(vars(AsyncMemory))
 
     async def talk():
@@ -129,6 +129,7 @@ def test_everything_can_be_awaited(tmp_path):
             await ann.add([f"note {i}" for i in range(3)])
             lines = [line async for line in ann.export()]
             assert (await memory.import_(lines, scope=Scope(user="bo"))).added == 3
+            assert (await memory.import_(ann.export(), scope=Scope(user="cy"))).added == 3
             bo = [record.text async for record in memory.everything(scope=Scope(user="bo"))]
             assert bo == [record.text async for record in ann.everything()] == ["note 0", "note 1", "note 2"]
             assert "note 2" in (await ann.recent_context(budget_tokens=500)).text
@@ -138,6 +139,26 @@ def test_everything_can_be_awaited(tmp_path):
             return (await ann.stats()).dim
 
     assert asyncio.run(talk()) == 64
+
+
+def test_lines_that_come_one_by_one_are_all_read_and_what_stops_them_is_told(tmp_path):
+    async def lines(count, error):
+        for i in range(count):
+            await asyncio.sleep(0)
+            yield json.dumps({"text": f"line {i}"})
+        if error:
+            raise ZeroDivisionError("the source broke")
+
+    async def talk():
+        async with AsyncMemory(memshadow.open(tmp_path, overrides=LIGHT)) as memory:
+            assert (await memory.import_(lines(1201, error=False))).added == 1201
+            with pytest.raises(ZeroDivisionError, match="the source broke"):
+                await memory.import_(lines(3, error=True), scope=Scope(user="bo"))
+            with pytest.raises(DataError, match="no line came"):
+                await memory.import_(lines(0, error=False))
+            return (await memory.stats()).memories, (await memory.stats(scope=Scope(user="bo"))).memories
+
+    assert asyncio.run(talk()) == (1201, 3)
 
 
 def test_what_runs_is_finished_before_it_closes(tmp_path, monkeypatch):

@@ -4,7 +4,8 @@
     python benchmarks/durability/memory.py index --trials 500 --seed 1
 
 ``kill``: each trial is a child that opens the folder, compares everything with what was acknowledged, checks that the
-index finds each memory, then adds, updates, forgets, searches, imports and takes up another embedder until it is killed.
+index finds each memory, then adds, updates, forgets, searches, imports and takes up another embedder until it is
+killed.
 ``index``: a saved folder, one of whose index files is flipped, zeroed, cut, torn or swapped; opened again, each search
 must find what it found before.
 """
@@ -42,7 +43,9 @@ TRIALS_A_FOLDER = 10
 USERS = ("ann", "ben")
 DIMS = (256, 512)
 IMPORTED = 200
-WORDS = "tea coffee lisbon cello garden night train violet copper lantern river orchard pepper saddle marble cloud".split()
+WORDS = (
+    "tea coffee lisbon cello garden night train violet copper lantern river orchard pepper saddle marble cloud".split()
+)
 
 
 def settings(dim: int) -> list[str]:
@@ -140,7 +143,9 @@ class Child:
         if not known <= {f"imp{i}" for i in range(IMPORTED)}:
             self.say("wrong", "import", sorted(known)[:5])
             return False
-        dims = {len(one.vector) for one in self.memory.store.stored(("local", USERS[0]), self.memory.embedder.fingerprint)}
+        dims = {
+            len(one.vector) for one in self.memory.store.stored(("local", USERS[0]), self.memory.embedder.fingerprint)
+        }
         self.say("verified", done, len(known), self.memory.embedder.dim, sorted(dims))
         return True
 
@@ -272,7 +277,9 @@ def made(folder: Path, precision: str) -> list[list[str]]:
     """Make a memory, one owner of it promoted; return what each question finds."""
     with memshadow.open(folder, overrides=indexed(precision), remember=False) as memory:
         for user, count in (("ann", 300), ("ben", 60)):
-            memory.add([{"id": f"{user}{i}", "text": told(f"{user}{i}", 1)} for i in range(count)], scope=Scope(user=user))
+            memory.add(
+                [{"id": f"{user}{i}", "text": told(f"{user}{i}", 1)} for i in range(count)], scope=Scope(user=user)
+            )
         memory.forget("ann7", scope=Scope(user="ann"))
         answers(memory)  # builds what is built beside the work
     with memshadow.open(folder, overrides=indexed(precision), remember=False) as memory:
@@ -293,11 +300,12 @@ def answers(memory: Memory) -> list[list[str]]:
 def index(trials: int, seed: int, root: Path) -> tuple[Counter[str], list[str]]:
     """Damage one index file a trial; every search must find what it found before."""
     tally, wrong = Counter[str](), list[str]()
+    found: dict[int, list[list[str]]] = {}
     for number in range(trials):
         chance = random.Random(f"{seed}/{number}")
-        whole = root / f"whole-{number % 2}"
+        whole, precision = root / f"whole-{number % 2}", ("fp16", "fp32")[number % 2]
         if number < 2:
-            found = {**(found if number else {}), number: made(whole, ("fp16", "fp32")[number])}
+            found[number] = made(whole, precision)
         hurt = root / "hurt"
         shutil.rmtree(hurt, ignore_errors=True)
         shutil.copytree(whole, hurt)
@@ -306,7 +314,7 @@ def index(trials: int, seed: int, root: Path) -> tuple[Counter[str], list[str]]:
         what = spoiled(file, files, chance)
         kind = f"{file.suffix or file.name}: {what}"
         try:
-            with memshadow.open(hurt, overrides=indexed(("fp16", "fp32")[number % 2]), remember=False) as memory:
+            with memshadow.open(hurt, overrides=indexed(precision), remember=False) as memory:
                 same = answers(memory) == found[number % 2]
                 tally["noticed and made again" if memory.stats().warnings else "every search as before"] += same
                 if not same:

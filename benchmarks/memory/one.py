@@ -72,25 +72,25 @@ def main():
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--round", default="0")
     given = parser.parse_args()
-    data = json.loads((given.work / "texts.json").read_text())
-    memories, queries = data["memories"], data["queries"]
+    asked = json.loads((given.work / "asked.json").read_text())
+    queries = asked["queries"]
     # texts that nobody has seen, of users whom nobody searches
     fresh = [
         (f"{one}-{given.round}", f"new{i % 10}", f"{text} ({given.round})")
-        for i, (one, _, text) in enumerate(data["fresh"])
+        for i, (one, _, text) in enumerate(asked["fresh"])
     ]
-    table = {}
-    if given.task != "encode":
-        known = np.load(given.work / "rows.npy")
-        table = {"texts": [text for _, _, text in memories], "rows": known}
-    if given.task == "rows":  # the vector part alone: the question's row is given too
-        table["texts"] = [*table["texts"], *(text for _, text in queries)]
-        table["rows"] = np.vstack([table["rows"], np.load(given.work / "query_rows.npy")])
-    rows = Rows(table.get("texts"), table.get("rows"))
+    loads = given.task in ("load", "encode") or given.system == "langgraph"  # which keeps all in memory
+    memories = json.loads((given.work / "memories.json").read_text()) if loads else []
+    texts, known = [], []
+    if loads and given.task != "encode":
+        texts, known = [text for _, _, text in memories], list(np.load(given.work / "rows.npy"))
+    if given.task == "rows":  # the vector part alone: the question's row is given
+        texts, known = texts + [text for _, text in queries], known + list(np.load(given.work / "query_rows.npy"))
+    rows = Rows(texts, known)
     began, at = cpu_s(), time.perf_counter()
     system = open_system(given.system, given.folder, rows)
     told = {"open_cpu_s": cpu_s() - began}
-    if given.task == "load" or given.system == "langgraph":
+    if loads and given.task != "encode":
         told["load_cpu_s"] = load(system, memories)
     if given.task == "encode":
         told["encode_cpu_s"] = load(system, memories[:512])

@@ -3,7 +3,9 @@
     python benchmarks/memory/run.py peers                       # builds .venv-peers, once
     python benchmarks/memory/run.py texts --memories 10000      # makes texts and rows, kept
     python benchmarks/memory/run.py measure --memories 10000 --rounds 3
-    python benchmarks/memory/run.py measure --memories 1000000 --systems memshadow
+    python benchmarks/memory/run.py texts --memories 1000000 --users 10000 --encoded 100000
+    python benchmarks/memory/run.py measure --memories 1000000 --users 10000 --systems memshadow --tasks use,rows
+    python benchmarks/memory/run.py plot                        # growth.png from results.json
 
 Figures are CPU time of the process (user + system), one thread; ``results.json`` keeps them, README.md shows them.
 """
@@ -22,7 +24,8 @@ import numpy as np
 HERE = Path(__file__).parent
 PEERS = HERE.parents[1] / ".venv-peers"
 PERSISTENT = ("memshadow", "mem0", "chroma", "lancedb", "txtai", "qdrant-edge", "sqlite-vec", "duckdb", "langgraph")
-USERS, QUERIES, FRESH = 1000, 200, 50
+QUERIES, FRESH = 200, 50
+MOST = 500_000  # memories of one made-up corpus
 
 
 def build_peers(_):
@@ -34,36 +37,20 @@ def build_peers(_):
 
 
 def make_texts(given):
-    """Write texts.json, rows.npy, query_rows.npy and best.json (exact top ten) into the work folder."""
+    """Write memories.json, asked.json, rows.npy, query_rows.npy and best.json (exact top ten) into the work folder."""
     from memshadow.config import build, load
     from memshadow.models.cached import CachedEmbedder
-    from memshadow.types import Passage
 
     work = folder_of(given)
     work.mkdir(parents=True, exist_ok=True)
-    corpus = build(load("train", [f"data.memories={given.memories + 5000}"]).data)
-    texts, asked = [], []
-    for conversation in corpus.conversations():
-        texts += [memory.rendered() for memory in conversation.memories]
-        asked += [question.text for question in conversation.questions]
-    texts = list(islice(dict.fromkeys(texts), given.memories + FRESH))
-    if len(texts) < given.memories + FRESH:
-        sys.exit(f"only {len(texts)} distinct texts came; raise the margin")
-    users = [f"user{place * USERS // given.memories:04d}" for place in range(given.memories)]
+    texts, asked = told(given.memories)
+    users = [f"user{place * given.users // given.memories:05d}" for place in range(given.memories)]
     memories = [(f"m{i}", users[i], texts[i]) for i in range(given.memories)]
     rng = np.random.default_rng(0)
-    known = set(texts)
-    asked = [text for text in dict.fromkeys(asked) if text not in known]
     queries = [(users[rng.integers(given.memories)], asked[rng.integers(len(asked))]) for _ in range(QUERIES)]
     fresh = [(f"f{i}", users[rng.integers(given.memories)], texts[given.memories + i]) for i in range(FRESH)]
-    config = load("memory", [])
-    embedder = CachedEmbedder(encoder=build(config.embedder), folder=str(given.cache))
-    rows = np.vstack(
-        [
-            embedder.embed_passages([Passage(text=text) for text in texts[first : first + 2000]])
-            for first in range(0, given.memories, 2000)
-        ]
-    )[: given.memories]
+    embedder = CachedEmbedder(encoder=build(load("memory", []).embedder), folder=str(given.cache))
+    rows = rows_of(embedder, texts[: given.memories], given.encoded, rng)
     query_rows = embedder.embed_queries([text for _, text in queries])
     best = []
     for (user, _), row in zip(queries, query_rows, strict=True):
@@ -71,13 +58,51 @@ def make_texts(given):
         best.append([f"m{mine[i]}" for i in np.argsort(-(rows[mine] @ row), kind="stable")[:10]])
     np.save(work / "rows.npy", rows)
     np.save(work / "query_rows.npy", query_rows)
-    (work / "texts.json").write_text(json.dumps({"memories": memories, "queries": queries, "fresh": fresh}))
+    (work / "memories.json").write_text(json.dumps(memories))
+    (work / "asked.json").write_text(json.dumps({"queries": queries, "fresh": fresh}))
     (work / "best.json").write_text(json.dumps(best))
-    print(f"{given.memories} texts of {USERS} users in {work}")
+    print(f"{given.memories} texts of {given.users} users in {work}")
+
+
+def told(count):
+    """Return distinct texts of made-up lives, a few more than ``count``, and questions about such lives."""
+    from memshadow.config import build, load
+
+    texts, asked = [], []
+    for seed in range(1 + count // MOST):
+        wanted = min(count, MOST) + max(5000, count // 20)
+        corpus = build(load("train", [f"data.memories={wanted}", f"data.seed={seed}"]).data)
+        for conversation in corpus.conversations():
+            texts += [memory.rendered() for memory in conversation.memories]
+            asked += [question.text for question in conversation.questions]
+    texts = list(islice(dict.fromkeys(texts), count + FRESH))
+    if len(texts) < count + FRESH:
+        sys.exit(f"only {len(texts)} distinct texts came; raise the margin")
+    known = set(texts)
+    return texts, [text for text in dict.fromkeys(asked) if text not in known]
+
+
+def rows_of(embedder, texts, encoded, rng):
+    """Return a row a text; beyond the first ``encoded``, one near to that of an encoded text, drawn."""
+    from memshadow.types import Passage
+
+    encoded = min(encoded or len(texts), len(texts))
+    firsts = range(0, encoded, 2000)
+    rows = np.vstack([embedder.embed_passages([Passage(text=t) for t in texts[i : i + 2000]]) for i in firsts])
+    rows = rows[: len(texts)]
+    while len(rows) < len(texts):
+        near = rows[: min(encoded, len(texts) - len(rows))]
+        near = near + rng.standard_normal(near.shape, dtype=np.float32) / 40  # cosine to its origin about .9
+        rows = np.vstack([rows, near / np.linalg.norm(near, axis=1, keepdims=True)])
+    return rows
 
 
 def folder_of(given):
-    return given.work / str(given.memories)
+    return given.work / name_of(given)
+
+
+def name_of(given):
+    return str(given.memories) if given.users == 1000 else f"{given.memories}-{given.users}"
 
 
 def run(system, task, given, folder, number=0):
@@ -105,7 +130,7 @@ def run(system, task, given, folder, number=0):
         "--round",
         str(number),
     ]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=3600)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=7200)
     if done.returncode:
         print(f"{system} {task} failed:\n{done.stderr[-2000:]}", flush=True)
         return None
@@ -142,21 +167,66 @@ def measure(given):
             print(system, json.dumps(row), flush=True)
     file = HERE / "results.json"
     results = json.loads(file.read_text()) if file.is_file() else {}
-    results.setdefault(str(given.memories), {}).update(told)
+    results.setdefault(name_of(given), {}).update({system: rows for system, rows in told.items() if rows})
     file.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def plot(_):
+    """Draw growth.png: what one user's search, a single add and the folder cost as memories become more."""
+    import matplotlib.pyplot as plt
+
+    results = json.loads((HERE / "results.json").read_text())
+    sizes = {name: int(name.partition("-")[0]) for name in results}
+    panels = {
+        "one user's search, text in, CPU ms": lambda row: row["use"]["search"]["cpu_ms"],
+        "the same with the question's row given, CPU ms": lambda row: row["rows"]["search"]["cpu_ms"],
+        "one add, text in, CPU ms": lambda row: row["use"]["add_one"]["cpu_ms"],
+        "loading, CPU ms a memory": lambda row: 1000 * row["load"]["load_cpu_s"] / row["memories"],
+        "open and first search, wall s": lambda row: row["use"]["cold_wall_s"],
+        "disk, bytes a memory": lambda row: row["use"]["disk_bytes"] / row["memories"],
+    }
+    figure, axes = plt.subplots(2, 3, figsize=(14, 7.5), layout="constrained")
+    for place, system in enumerate(PERSISTENT):
+        for axis, (title, of) in zip(axes.flat, panels.items(), strict=True):
+            points = []
+            for name in sorted(sizes, key=sizes.get):
+                values = _values(results[name].get(system, []), of, sizes[name])
+                points += [(sizes[name], float(np.median(values)))] if values else []
+            own = system == "memshadow"
+            axis.plot(*zip(*points, strict=True) if points else ([], []), marker="o", label=system, color=f"C{place}",
+                      linewidth=2.6 if own else 1.1, zorder=3 if own else 2)  # fmt: skip
+            axis.set(title=title, xscale="log", yscale="log")
+            axis.grid(alpha=0.25)
+    for axis in axes[1]:
+        axis.set_xlabel("memories")
+    axes[0, 0].legend(fontsize=8, frameon=False)
+    figure.savefig(HERE / "growth.png", dpi=110)
+    print(HERE / "growth.png")
+
+
+def _values(rows, of, memories):
+    values = []
+    for row in rows:
+        try:
+            values.append(of({**row, "memories": memories}))
+        except (KeyError, TypeError):  # a task that was not run, or failed
+            continue
+    return values
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["peers", "texts", "measure"])
+    parser.add_argument("what", choices=["peers", "texts", "measure", "plot"])
     parser.add_argument("--memories", type=int, default=10_000)
+    parser.add_argument("--users", type=int, default=1_000)
+    parser.add_argument("--encoded", type=int, default=0, help="texts that are really encoded; 0: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--systems", default=",".join(PERSISTENT))
     parser.add_argument("--tasks", default="encode,use,rows")
     parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--cache", type=Path, default=HERE / "work" / "cache")
     given = parser.parse_args()
-    {"peers": build_peers, "texts": make_texts, "measure": measure}[given.what](given)
+    {"peers": build_peers, "texts": make_texts, "measure": measure, "plot": plot}[given.what](given)
 
 
 if __name__ == "__main__":

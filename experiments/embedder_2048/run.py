@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from memshadow.cli._measure import embedder_of, forgetting, head_systems
+from memshadow.cli._measure import forgetting, head_systems
 from memshadow.config import build, load
 from memshadow.data.partition import hold_out, leave_one_out
+from memshadow.memory.champion import embedder_of
 from memshadow.memory.evaluation import Ranking, Scored, score
 from memshadow.memory.retrieval import VectorRetriever, baselines
 from memshadow.models.base import Embedder

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memshadow.errors import CheckpointError
+from memshadow.memory.champion import embedder_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,30 +22,6 @@ if TYPE_CHECKING:
     Figures = dict[str, Figure]
 
 BM25_K1, BM25_B = 0.9, 0.4
-
-
-def embedder_of(model: Path, encoder: Embedder, *, dim: int | None = None) -> Embedder:
-    """Return the embedder in a model folder; a head is put on ``encoder``, at its trained width or at ``dim``."""
-    from memshadow.models.checkpoint import read_model
-    from memshadow.models.projected import KIND, ProjectedEmbedder
-
-    stored = read_model(model)
-    if stored.kind == KIND:
-        width = encoder.dim + int(stored.settings["views"]["width"])
-        return ProjectedEmbedder(encoder=encoder, model=str(model), dim=dim or width, views={})
-    if stored.kind != "transformer":
-        raise CheckpointError(f"{model} holds a {stored.kind!r} model; needed: {KIND!r} or 'transformer'")
-    from memshadow.models.transformer import TransformerEmbedder
-
-    return TransformerEmbedder(
-        model=str(model),
-        runtime="auto",
-        device="auto",
-        batch_tokens=1024,
-        max_tokens=int(stored.settings["max_tokens"]),
-        context_turns=int(stored.settings["context_turns"]),
-        threads=0,
-    )
 
 
 def widths(model: Path, encoder: Embedder) -> list[int]:

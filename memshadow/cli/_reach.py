@@ -12,6 +12,7 @@ from memshadow.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from memshadow.memory.service import Memory
     from memshadow.serving.client import Client
+    from memshadow.types import Scope
 
 
 def reached(words: Words, *, begin: bool = False) -> Memory | Client:
@@ -38,15 +39,24 @@ def reached(words: Words, *, begin: bool = False) -> Memory | Client:
 
 
 def _client(url: str, folder: Path, words: Words) -> Client:
+    if words.memory:
+        raise ConfigError(f"the service at {url} decides {words.memory[0]!r}; leave it out, or stop the service first.")
+    return client_of(url, folder, scope=words.scope)
+
+
+def client_of(url: str, folder: Path, *, scope: Scope | None = None) -> Client:
+    """Return a client of the service at ``url``, with the token that lies in ``folder``.
+
+    Raises:
+        ConfigError: there is no token.
+    """
     from memshadow.serving.auth.token import VARIABLE, token_at
     from memshadow.serving.client import Client
 
-    if words.memory:
-        raise ConfigError(f"the service at {url} decides {words.memory[0]!r}; leave it out, or stop the service first.")
     token = token_at(folder)
     if token is None:
         raise ConfigError(f"there is no token for {url} in {folder}; give it by {VARIABLE}=... or name its folder=....")
-    return Client(url, token=token, scope=words.scope)
+    return Client(url, token=token, scope=scope)
 
 
 def harmless(text: str) -> str:

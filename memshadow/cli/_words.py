@@ -18,7 +18,8 @@ from memshadow.config import folders, load, nearest, plain
 from memshadow.errors import ConfigError, DataError
 from memshadow.types import Scope
 
-_SETTING = re.compile(r"(?P<mark>[+~]{0,2})(?P<name>[A-Za-z_][\w-]*)(?P<inner>(\.[\w-]+)*)=(?P<value>.*)", re.DOTALL)
+_INNER = r"(?P<inner>(\.[\w-]+)*(@embedder(\.[\w-]+)+)?)"
+_SETTING = re.compile(rf"(?P<mark>[+~]{{0,2}})(?P<name>[A-Za-z_][\w-]*){_INNER}=(?P<value>.*)", re.DOTALL)
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
 
@@ -66,7 +67,7 @@ def understood(verb: str, argv: Sequence[str], *, reads: bool = True) -> Words:
         found = None if after_dashes else _SETTING.fullmatch(word)
         if found is None:
             text.append(word if after_dashes else _no_option(word))
-        elif found["name"] in own and not found["mark"] and not isinstance(own[found["name"]], (int, float)):
+        elif found["name"] in own and _is_text(own[found["name"]]) and not (found["mark"] or found["inner"]):
             taken[found["name"]] = _as_typed(found["name"], found["value"], own[found["name"]])
         elif found["name"] in own or found["name"] == "config_dir":
             composed.append(word)
@@ -96,6 +97,11 @@ def _no_option(word: str) -> str:
             "after --."
         )
     return word
+
+
+def _is_text(default: Any) -> bool:
+    """Return whether a setting is taken as it was typed; numbers, yes/no and parts that are built are Hydra's."""
+    return not isinstance(default, (int, float)) and not (isinstance(default, dict) and "_target_" in default)
 
 
 def _as_typed(name: str, value: str, default: Any) -> Any:

@@ -265,7 +265,8 @@ def _challenge(
     tracker: Tracker,
 ) -> str:
     """Register the model; the alias ``champion`` moves to it only if the held-out interval says so. Return why."""
-    from memshadow.cli._measure import embedder_of, question_scores
+    from memshadow.cli._measure import question_scores
+    from memshadow.memory.champion import embedder_of
     from memshadow.memory.evaluation import SHOWN, score
     from memshadow.memory.retrieval import VectorRetriever
     from memshadow.training.champion import QuestionScore, crown

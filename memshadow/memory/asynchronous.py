@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -86,8 +86,13 @@ class AsyncMemory:
         """Yield everything of a scope, the past too, as lines of JSON: ``async for``."""
         return self._each(self.memory.export(scope=scope))
 
-    async def import_(self, lines: Iterable[str], *, scope: Scope | None = None) -> Imported:
-        """Bring in the lines of an export, or of another program; they are read on a thread."""
+    async def import_(self, lines: Iterable[str] | AsyncIterable[str], *, scope: Scope | None = None) -> Imported:
+        """Bring in the lines of an export, or of another program.
+
+        Lines of an ``Iterable`` are read on a thread, those of an ``AsyncIterable`` on this loop, as they are wanted.
+        """
+        if isinstance(lines, AsyncIterable):
+            lines = _pulled(aiter(lines), asyncio.get_running_loop())
         return await self._run(self.memory.import_, lines, scope=scope)
 
     async def reembed(self, embedder: Embedder, **given: Any) -> None:
@@ -116,6 +121,29 @@ class AsyncMemory:
 
     async def _run(self, call: Callable[..., R], *given: Any, **named: Any) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *given, **named))
+
+
+def _pulled(lines: AsyncIterator[str], loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+    """Yield on a thread what an event loop makes; what came before an error too."""
+    error: Exception | None = None
+    found = [""]
+    while found and error is None:
+        found, error = asyncio.run_coroutine_threadsafe(_next(lines), loop).result()
+        yield from found
+    if error is not None:
+        raise error
+
+
+async def _next(lines: AsyncIterator[str]) -> tuple[list[str], Exception | None]:
+    found: list[str] = []
+    try:
+        while len(found) < _PORTION:
+            found.append(await anext(lines))
+    except StopAsyncIteration:
+        return found, None
+    except Exception as error:
+        return found, error
+    return found, None
 
 
 def _portion(items: Iterator[R]) -> list[R]:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from numpy import ndarray
 
-from memshadow.data.store.base import Owner
+from memshadow.data.store.base import Filter, Owner
 from memshadow.errors import DataError
 from memshadow.memory.intake import Plan, alone, embedded, passages_of, touched
 from memshadow.memory.parts import Parts
+from memshadow.memory.supersession import SupersessionRule
 from memshadow.memory.writing import written
 from memshadow.types import Record, Scope
 
 _LAST = np.iinfo(np.int64).max
 """Above every sequence number: where a version without one is sorted."""
+_PAGE = 1000
+_KEYS = 500
+"""Keys that are looked up at once."""
 Placed = list[tuple[Record, list[ndarray]]]
+Versions = Mapping[tuple[str, int], Record]
+"""(id, version) -> that version."""
 
 
 class Bringing:
     """The importing half of :class:`memshadow.memory.service.Memory`. All records of a call have one owner."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, *, rule: SupersessionRule) -> None:
+        self._parts, self._rule = parts, rule
 
     def take_in(self, records: Sequence[Record]) -> int:
         """Write the versions that are not there; return how many.
@@ -32,7 +40,8 @@ class Bringing:
         A version that is there and was updated since in what comes is ended with it.
 
         Raises:
-            DataError: a version is there with other content.
+            DataError: a version is there with other content, an earlier one of it is nowhere, or two of a memory would
+                hold; nothing of the call was written.
         """
         owner = records[0].scope.owner
         with self._parts.gate.together(), self._parts.locks.of(owner):
@@ -40,6 +49,7 @@ class Bringing:
             fresh = _fresh(records, known)
             plan = Plan(owner=owner, embedders=self._parts.embedders)
             gone = self._end_replaced(plan, records, known)
+            _refuse_torn(fresh, known, gone)
             for scope, told in _by_session(fresh):
                 rows, moved = self._rows_among(scope, told, gone)
                 for record in told:
@@ -65,15 +75,40 @@ class Bringing:
             if plan.changes:
                 written(self._parts, plan)
 
-    def _known(self, owner: Owner, records: Sequence[Record]) -> dict[tuple[str, int], Record]:
+    def settle_keys(self, owner: Owner, keys: Iterable[str]) -> None:
+        """Let the rule decide what holds, where several memories of one key do: the one that was learned last is new.
+
+        It is what ``ingested_at`` says: an old backup takes the place of nothing that was learned since.
+        """
+        remaining = iter(keys)
+        while some := tuple(islice(remaining, _KEYS)):
+            with self._parts.gate.together(), self._parts.locks.of(owner):
+                plan = Plan(owner=owner, embedders=self._parts.embedders)
+                for key, held in self._holding(owner, some).items():
+                    *older, newest = sorted(held, key=lambda record: (record.ingested_at, record.seq))
+                    ended = set(self._rule.superseded(newest.draft, {key: [record.id for record in older]}))
+                    for old in (record for record in older if record.id in ended):
+                        plan.end(old, at=newest.ingested_at, by="supersede", superseded_by=newest.id)
+                if plan.changes:
+                    written(self._parts, plan)
+
+    def _holding(self, owner: Owner, keys: tuple[str, ...]) -> dict[str, list[Record]]:
+        """Return key -> the memories that hold and have it."""
+        found: dict[str, list[Record]] = {}
+        whole, after = Scope(tenant=owner[0], user=owner[1]), 0
+        while page := self._parts.store.page(whole, Filter(keys=keys), after=after, limit=_PAGE):
+            for record in page:
+                found.setdefault(str(record.draft.key), []).append(record)
+            after = page[-1].seq
+        return found
+
+    def _known(self, owner: Owner, records: Sequence[Record]) -> Versions:
         """Return the versions of the same memories that are there."""
         ids = list(dict.fromkeys(record.id for record in records))
         there = [record.id for record in self._parts.store.current(owner, ids)]
         return {(r.id, r.version): r for one in there for r in self._parts.store.history(owner, one)}
 
-    def _end_replaced(
-        self, plan: Plan, records: Sequence[Record], known: dict[tuple[str, int], Record]
-    ) -> frozenset[int]:
+    def _end_replaced(self, plan: Plan, records: Sequence[Record], known: Versions) -> frozenset[int]:
         """Plan the end of what is current here and was updated there; return the numbers of those versions."""
         gone = set()
         for came in records:
@@ -103,8 +138,11 @@ class Bringing:
         return fresh, [(record, row) for record, row in made if record.seq]
 
 
-def _fresh(records: Sequence[Record], known: dict[tuple[str, int], Record]) -> list[Record]:
-    """Return the versions that are not there, each once; refuse one that is there with other content."""
+def _fresh(records: Sequence[Record], known: Versions) -> list[Record]:
+    """Return the versions that are not there, each once, those of one memory ascending.
+
+    Refuses one that is there with other content.
+    """
     fresh: dict[tuple[str, int], Record] = {}
     for record in records:
         name = (record.id, record.version)
@@ -114,7 +152,34 @@ def _fresh(records: Sequence[Record], known: dict[tuple[str, int], Record]) -> l
                 f"memory {record.id!r:.80}, version {record.version}, is there with other content or in another "
                 "session; forget it first, or import into another scope."
             )
-    return list(fresh.values())
+    ascending: dict[str, deque[int]] = {}
+    for one, version in sorted(fresh):
+        ascending.setdefault(one, deque()).append(version)
+    return [fresh[one, ascending[one].popleft()] for one, _ in fresh]
+
+
+def _refuse_torn(fresh: Sequence[Record], known: Versions, gone: frozenset[int]) -> None:
+    """Refuse what would leave a memory without a part of its past, or with two versions that hold."""
+    newest: dict[str, int] = {}
+    holds: dict[str, int] = {}
+    for (name, version), kept in known.items():
+        newest[name] = max(version, newest.get(name, 0))
+        if kept.current and kept.seq not in gone:
+            holds[name] = version
+    for came in fresh:
+        before = newest.get(came.id, 0)
+        if came.version != before + 1:
+            raise DataError(
+                f"memory {came.id!r:.80}: version {came.version} came, and {before or 'none'} before it is here; bring "
+                "in the whole export, its lines in their order."
+            )
+        if came.current and came.id in holds:
+            raise DataError(
+                f"memory {came.id!r:.80}: versions {holds[came.id]} and {came.version} would both hold; export again."
+            )
+        newest[came.id] = came.version
+        if came.current:
+            holds[came.id] = came.version
 
 
 def _by_session(records: Sequence[Record]) -> list[tuple[Scope, list[Record]]]:

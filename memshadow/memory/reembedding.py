@@ -6,11 +6,14 @@ kill anywhere leaves the old one in charge; the next run goes on behind the vers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from itertools import groupby
 
+from numpy import ndarray
+
 from memshadow.data.index.base import MemoryIndex
-from memshadow.data.store.base import Change, Embedding, Filter, Owner, Revector, Row
+from memshadow.data.store.base import Embedding, Filter, Owner, Revector, Row
 from memshadow.errors import StoreError
 from memshadow.memory.intake import alone, entries, passages_of
 from memshadow.memory.parts import Parts
@@ -19,8 +22,22 @@ from memshadow.models.base import Embedder
 from memshadow.types import Passage, Record, Scope
 
 _PORTION = 256
+_AT_ONCE = 64
+"""Versions that are embedded while their owner's writers wait."""
 Progress = Callable[[int], None]
-"""Told how many more versions have their row."""
+"""Told how many more versions have their row; what it raises ends the run, as a kill would."""
+
+
+class OtherEmbedderError(StoreError):
+    """The store's vectors were made with another embedder than the one that came; ``active`` made them."""
+
+    def __init__(self, active: Embedding, came: Embedder, advice: str = "") -> None:
+        self.active, self.came = active, came
+        super().__init__(
+            f"these memories were embedded with {active.name} ({active.dim} dims, {active.fingerprint}), but "
+            f"{came.name} ({came.dim} dims, {came.fingerprint}) came. "
+            + (advice or "Open them with that embedder, or take up the new one: memshadow reembed embedder=...")
+        )
 
 
 def reembed(
@@ -42,11 +59,14 @@ def reembed(
 def _reembed(parts: Parts, embedder: Embedder, index: MemoryIndex, ranking: Ranking | None, progress: Progress) -> None:
     before = parts.embedder
     if embedder.fingerprint != before.fingerprint:
+        begun = any(known.fingerprint == embedder.fingerprint for known in parts.store.embeddings())
         _declare(parts, embedder, active=False)
         with parts.gate.alone():
             stale = _stale(parts, embedder)
             parts.upcoming = embedder
         try:
+            if begun:
+                progress(_done(parts, embedder))
             _fill(parts, embedder, progress)
             for owner in stale:
                 _fill_again(parts, embedder, owner)
@@ -61,8 +81,9 @@ def _reembed(parts: Parts, embedder: Embedder, index: MemoryIndex, ranking: Rank
         parts.embedder, parts.upcoming, parts.index = embedder, None, index
         parts.ranking = ranking or parts.ranking
         parts.index.attach(parts.store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
-    if embedder.fingerprint != before.fingerprint:
-        parts.store.retire(before.fingerprint)
+    for known in parts.store.embeddings():
+        if not known.active:  # the one before, and what others began and nobody finished
+            parts.store.retire(known.fingerprint)
 
 
 def _declare(parts: Parts, embedder: Embedder, *, active: bool) -> None:
@@ -72,21 +93,30 @@ def _declare(parts: Parts, embedder: Embedder, *, active: bool) -> None:
 
 
 def _fill(parts: Parts, embedder: Embedder, progress: Progress) -> None:
-    """Embed what lacks a row, portion by portion, each owner's under its lock."""
+    """Embed what lacks a row, portion by portion."""
     after = 0
     while found := parts.store.unembedded(embedder.fingerprint, after=after, limit=_PORTION):
         ordered = sorted(found, key=lambda record: (record.scope.owner, record.scope.session or "", record.seq))
-        for owner, records in groupby(ordered, key=lambda record: record.scope.owner):
-            _fill_owner(parts, embedder, owner, list(records))
+        for first in range(0, len(ordered), _AT_ONCE):
+            some = ordered[first : first + _AT_ONCE]
+            _fill_some(parts, embedder, some)
+            progress(len(some))
         after = found[-1].seq
-        progress(len(found))
+
+
+def _done(parts: Parts, embedder: Embedder) -> int:
+    """Return how many versions have their row already."""
+    lacking = after = 0
+    while found := parts.store.unembedded(embedder.fingerprint, after=after, limit=_PORTION):
+        lacking, after = lacking + len(found), found[-1].seq
+    return max(0, sum(count for _, count in parts.store.owners()) - lacking)
 
 
 def claim(parts: Parts) -> None:
     """Give a store that has none its embedder, whatever it lacks of its rows; refuse one that another one made.
 
     Raises:
-        StoreError: the store's vectors were made with another embedder.
+        OtherEmbedderError: the store's vectors were made with another embedder.
     """
     active, embedder = [known for known in parts.store.embeddings() if known.active], parts.embedder
     if not active:
@@ -95,11 +125,7 @@ def claim(parts: Parts) -> None:
             _fill(parts, embedder, lambda _: None)
         _declare(parts, embedder, active=True)
     elif active[0].fingerprint != embedder.fingerprint:
-        raise StoreError(
-            f"these memories were embedded with {active[0].name} ({active[0].dim} dims, {active[0].fingerprint}), but "
-            f"{embedder.name} ({embedder.dim} dims, {embedder.fingerprint}) came. Open them with that embedder, or "
-            "take up the new one: memshadow reembed embedder=..."
-        )
+        raise OtherEmbedderError(active[0], embedder)
 
 
 def _stale(parts: Parts, embedder: Embedder) -> list[Owner]:
@@ -118,30 +144,57 @@ def _stale(parts: Parts, embedder: Embedder) -> list[Owner]:
 
 def _fill_again(parts: Parts, embedder: Embedder, owner: Owner) -> None:
     whole, after = Scope(tenant=owner[0], user=owner[1]), 0
-    while page := parts.store.page(whole, Filter(latest_only=False), after=after, limit=_PORTION):
-        _fill_owner(parts, embedder, owner, page)
+    while page := parts.store.page(whole, Filter(latest_only=False), after=after, limit=_AT_ONCE):
+        _fill_some(parts, embedder, page)
         after = page[-1].seq
 
 
-def _fill_owner(parts: Parts, embedder: Embedder, owner: Owner, records: Sequence[Record]) -> None:
+def _fill_some(parts: Parts, embedder: Embedder, records: Sequence[Record]) -> None:
+    """Give versions, sorted by owner, their row; return when all are durable.
+
+    A row that depends on nothing but its version is made while nobody waits; one that has neighbours, under the
+    owner's lock. All are written together: one owner's few versions are not worth a commit.
+    """
+    made: Mapping[int, ndarray] = {}
+    if embedder.reach == (0, 0):
+        rows = embedder.embed_passages(alone(records))
+        made = {record.seq: row for record, row in zip(records, rows, strict=True)}
+    written = [
+        _submitted(parts, embedder, owner, list(group), made)
+        for owner, group in groupby(records, key=lambda record: record.scope.owner)
+    ]
+    for done in written:
+        done.result()
+
+
+def _submitted(
+    parts: Parts, embedder: Embedder, owner: Owner, records: Sequence[Record], made: Mapping[int, ndarray]
+) -> Future[int]:
     with parts.gate.together(), parts.locks.of(owner):
         there = parts.store.versions(owner, [record.seq for record in records])  # some may be forgotten by now
-        changes: list[Change] = []
-        for _, group in groupby(there, key=lambda record: record.scope.session):
-            same = list(group)
-            rows = embedder.embed_passages(_passages(parts, embedder, same))
-            changes += [
-                Revector(owner=owner, seq=record.seq, row=Row(fingerprint=embedder.fingerprint, vector=row))
-                for record, row in zip(same, rows, strict=True)
+        rows = made or _rows_among(parts, embedder, there)
+        return parts.store.submit(
+            [
+                Revector(owner=owner, seq=one.seq, row=Row(fingerprint=embedder.fingerprint, vector=rows[one.seq]))
+                for one in there
             ]
-        if changes:
-            parts.store.write(changes)
+        )
+
+
+def _rows_among(parts: Parts, embedder: Embedder, records: Sequence[Record]) -> Mapping[int, ndarray]:
+    """Return number -> row of versions that may have neighbours."""
+    made: dict[int, ndarray] = {}
+    for _, group in groupby(records, key=lambda record: record.scope.session):
+        same = list(group)
+        rows = embedder.embed_passages(_passages(parts, embedder, same))
+        made |= {record.seq: row for record, row in zip(same, rows, strict=True)}
+    return made
 
 
 def _passages(parts: Parts, embedder: Embedder, records: Sequence[Record]) -> list[Passage]:
     """Return versions of one session as passages; one that an update replaced has no neighbours."""
     scope = records[0].scope
-    if scope.session is None or embedder.reach == (0, 0):
+    if scope.session is None:
         return alone(records)
     session = parts.tails.whole(scope)
     places = {record.seq: place for place, record in enumerate(session)}

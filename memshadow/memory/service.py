@@ -81,7 +81,7 @@ class Memory:
         self.scope = scope or Scope()
         self._clock = clock
         self._parts = Parts(store=store, index=index, embedder=embedder, ranking=ranking, counter=counter)
-        self._brings = Bringing(self._parts)
+        self._brings = Bringing(self._parts, rule=rule)
         self._writes = Remembering(self._parts, rule=rule, near_threshold=near_threshold, clock=clock)
         claim(self._parts)
         index.attach(store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
@@ -102,6 +102,11 @@ class Memory:
     def embedder(self) -> Embedder:
         """Return what makes the vectors now."""
         return self._parts.embedder
+
+    @property
+    def counter(self) -> TokenCounter:
+        """Return what counts a context's tokens."""
+        return self._parts.counter
 
     @overload
     def add(self, what: What, *, scope: Scope | None = None, **said: Any) -> Added: ...
@@ -253,19 +258,24 @@ class Memory:
         """Bring in the lines of an export, or of another program, in this scope's name; what is there stays once.
 
         Versions are written in portions: after an error or a kill, those before it are there, and the same call again
-        brings in the rest.
+        brings in the rest. Where several memories of one ``key`` hold then, the one that was learned last takes the
+        place of the others, as if it had been added last.
 
         Raises:
-            DataError: a line is damaged (its number is told), or a version is there with other content.
+            DataError: a line is damaged (its number is told), a version is there with other content, or a memory comes
+                without its past.
         """
         scope, added, known = scope or self.scope, 0, 0
         superseded: list[Record] = []
+        keys: dict[str, None] = {}
         for portion in portions(records_of(lines, scope, at=self._clock()), size=_PORTION):
             new = self._brings.take_in(portion)
             added, known = added + new, known + len(portion) - new
             superseded += [record for record in portion if record.ended_by == "supersede"]
+            keys |= {record.draft.key: None for record in portion if record.draft.key is not None and record.current}
         if superseded:  # what came later may be what took their place
             self._brings.end_superseded(superseded)
+        self._brings.settle_keys(scope.owner, keys)
         return Imported(added=added, known=known)
 
     def reembed(

@@ -18,12 +18,12 @@ from numpy import ndarray
 
 from memshadow.errors import ConfigError
 from memshadow.models.chunking import unit
+from memshadow.models.fingerprint import fingerprint_of
 from memshadow.models.inference.base import Runtime
 from memshadow.models.inference.choice import open_runtime
 from memshadow.models.pretrained import locate
 from memshadow.models.static import FORMAT, StaticTable, is_table
 from memshadow.models.tokens import FILE, Tokens
-from memshadow.models.transformer import fingerprint_of
 
 _BATCH = 1024
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from numpy import ndarray
 from memshadow.errors import ConfigError
 from memshadow.models.checkpoint import DESCRIPTION, read_model
 from memshadow.models.chunking import batches, joined, windows
-from memshadow.models.inference.bert import WEIGHTS, read_json
+from memshadow.models.fingerprint import fingerprint_of
+from memshadow.models.inference.bert import read_json
 from memshadow.models.inference.choice import open_runtime
 from memshadow.models.lexical import TermStatistics
 from memshadow.models.pretrained import locate
 from memshadow.models.reading import reading
-from memshadow.models.tokens import FILE, Tokens
+from memshadow.models.tokens import Tokens
 from memshadow.types import Passage
 
 _METHOD = "packed-1"  # changes with anything below that changes vectors
@@ -127,16 +127,3 @@ def _window(folder: Path, tokens: Tokens, max_tokens: int) -> int:
         least = 1 + len(tokens.prefix) + len(tokens.suffix)
         raise ConfigError(f"max_tokens={max_tokens} does not fit this model; give a number from {least} to {longest}")
     return room
-
-
-def fingerprint_of(folder: Path, *settings: object) -> str:
-    """Return a digest of a model folder's weights, tokenizer and shape, and of the settings that change its vectors."""
-    digest = blake2b(repr(settings).encode(), digest_size=16)
-    for name in (WEIGHTS, FILE, "config.json", "1_Pooling/config.json"):
-        path = folder / name
-        digest.update(f"{name}:{path.stat().st_size if path.is_file() else None};".encode())
-        if path.is_file():
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,9 +19,12 @@ from memshadow.serving.auth.token import Token
 from memshadow.serving.http import Answer, Services, Table, dressed, refused
 from memshadow.serving.limits import Limits
 from memshadow.serving.shapes import ProblemTold
+from memshadow.serving.succession import Choices, Succession
 from memshadow.serving.work import Work
 from memshadow.version import __version__
 
+_PATIENCE_S = 10.0
+"""How long the end waits for rows that are being embedded; they are embedded again otherwise."""
 _ROOMS = (memories, exchange, embeddings, ops)
 _TAGS = [{"name": name} for name in ("memories", "search", "sessions", "exchange", "embeddings", "service")]
 _ABOUT = """Remember, recall, context: a memory for language models.
@@ -40,7 +44,9 @@ In Python, with the methods of the library:
         print(memory.search("where does Ann live", k=3))
 
 Times are ISO 8601 in UTC. Errors are `application/problem+json` (RFC 9457); the last word of `type` names the kind.
-A POST that adds may be repeated: what is there already is recognised. What a 2xx answer acknowledged is durable.
+What a 2xx answer acknowledged is durable. A POST that adds may be sent again, say because the connection broke before
+the answer came: what is there already, word for word by the same speaker at the same time in the same scope, is
+recognised by its content and kept once. So there is no Idempotency-Key; one that is sent is ignored.
 """
 
 
@@ -52,6 +58,7 @@ def create_app(
     work: Work,
     hosts: Collection[str] = LOOPBACK,
     tenant: str = "local",
+    embedders: Choices = MappingProxyType({}),
 ) -> Guard:
     """Return the application that serves a memory; who made the memory closes it.
 
@@ -62,11 +69,14 @@ def create_app(
         work: the threads on which the memory is called; closed with the application.
         hosts: the names that clients may call the service by, ports aside.
         tenant: whose users the token stands for.
+        embedders: what ``POST /v1/embedder`` may take up.
     """
+    succession = Succession(memory, embedders)
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await asyncio.to_thread(succession.close, wait_s=_PATIENCE_S)
         await asyncio.to_thread(work.close)  # an import that is cut off still asks this loop for its next lines
 
     app = FastAPI(
@@ -86,7 +96,7 @@ def create_app(
         app.router.routes.extend(room.router.routes)
     app.add_route("/openapi.json", _described, include_in_schema=False)
     _describe_token(app)
-    services = Services(memory=memory, work=work, limits=limits, tenant=tenant)
+    services = Services(memory=memory, work=work, limits=limits, succession=succession, tenant=tenant)
     return Guard(Table(app, services), token=Token(token), hosts=hosts)
 
 

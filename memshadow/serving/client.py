@@ -15,6 +15,7 @@ from memshadow.memory.exchange import Imported
 from memshadow.memory.filtering import filtered
 from memshadow.serving.connection import Connections
 from memshadow.serving.scoping import headers_of
+from memshadow.serving.standing import Standing, standing_in
 from memshadow.serving.wire import added_in, context_in, draft_out, hit_in, record_in, stats_in, time_out
 from memshadow.types import Added, Context, Draft, Hit, Memory as Said, Record, Scope, Source, Stats
 
@@ -129,6 +130,19 @@ class Client:
     def import_(self, lines: Iterable[str], *, scope: Scope | None = None) -> Imported:
         """Bring in the lines of an export, or of another program; what is there stays once."""
         return Imported(**self._ask("POST", "/v1/import", _portions(lines), scope=scope, again=False))
+
+    def embedder(self) -> Standing:
+        """Return which embedder the service searches with, and how far the taking up of another one is."""
+        return standing_in(self._ask("GET", "/v1/embedder", scope=None))
+
+    def reembed(self, choice: str = "champion") -> Standing:
+        """Let the service take up another embedder in the background; ``embedder()`` says how far that is.
+
+        Raises:
+            DataError: the service has no such choice.
+            ServiceError: another one is being taken up (status 409).
+        """
+        return standing_in(self._ask("POST", "/v1/embedder", {"embedder": choice}, scope=None))
 
     def stats(self, *, scope: Scope | None = None) -> Stats:
         """Return what is kept for a scope's owner."""

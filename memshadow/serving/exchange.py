@@ -47,7 +47,8 @@ def _portion(lines: Iterator[str]) -> bytes:
 async def import_(call: Call) -> Any:
     """Bring in the lines of an export or of another program, in this scope's name; what is there stays once.
 
-    Lines are written as they come: after an error those before it are there, and the same call brings in the rest.
+    Lines are written as they come: after an error those before it are there, and the same call, sent again,
+    brings in the rest. Of several memories of one `key` the one that was learned last holds afterwards.
     """
     loop, chunks = asyncio.get_running_loop(), stream_of(call.receive, call.limits)
 

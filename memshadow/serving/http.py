@@ -25,6 +25,7 @@ from memshadow.errors import ConfigError, DataError, MemshadowError, MissingExtr
 from memshadow.memory.service import Memory
 from memshadow.serving.limits import GoneError, Limits, Receive, TooMuchError, TooSlowError, body_of
 from memshadow.serving.scoping import scope_of
+from memshadow.serving.succession import RunningError, Succession
 from memshadow.serving.work import BusyError, Work
 from memshadow.types import Scope
 
@@ -41,6 +42,7 @@ _KINDS: tuple[tuple[type[Exception], str, HTTPStatus], ...] = (
     (MemshadowError, "failed", HTTPStatus.SERVICE_UNAVAILABLE),
     (TooMuchError, "too-much", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (TooSlowError, "too-slow", HTTPStatus.REQUEST_TIMEOUT),
+    (RunningError, "running", HTTPStatus.CONFLICT),
     (BusyError, "busy", HTTPStatus.SERVICE_UNAVAILABLE),
     (GoneError, "gone", HTTPStatus.BAD_REQUEST),
 )
@@ -56,6 +58,7 @@ class Services:
     memory: Memory
     work: Work
     limits: Limits
+    succession: Succession
     tenant: str
 
 
@@ -81,6 +84,11 @@ class Call(Request):
     def limits(self) -> Limits:
         """Return what a request may bring."""
         return self._services.limits
+
+    @property
+    def succession(self) -> Succession:
+        """Return what lets one embedder follow another."""
+        return self._services.succession
 
     def whose(self, session: str | None = None) -> Scope:
         """Return the scope that the headers (and the path's session) name."""

@@ -40,7 +40,7 @@ router = APIRouter(route_class=LeanRoute)
 
 @router.post("/v1/memories", response_model=AddedTold, status_code=_CREATED, openapi_extra=SCOPED, tags=["memories"])
 async def remember(call: Call, body: DraftGiven) -> Any:
-    """Remember one thing. 201: it is durable. 200: the very same is there already. May be repeated."""
+    """Remember one thing. 201: it is durable. 200: the very same is there already, so it may be sent again."""
     added = await call.work.write(call.memory.add, body.said(), scope=call.whose())
     status = 200 if added.duplicate else _CREATED
     return Answer(
@@ -50,7 +50,7 @@ async def remember(call: Call, body: DraftGiven) -> Any:
 
 @router.post("/v1/memories/batch", response_model=BatchTold, openapi_extra=SCOPED, tags=["memories"])
 async def remember_many(call: Call, body: Batch) -> Any:
-    """Remember several things, wholly or not at all."""
+    """Remember several things, wholly or not at all. May be sent again: what is there already says `duplicate`."""
     return await _remember_all(call, body, call.whose())
 
 

@@ -112,6 +112,12 @@ class Texts(_Given):
     input_type: Literal["passage", "query"] = Field("passage", description="Ours: what the text is.")
 
 
+class EmbedderWanted(_Given):
+    """What to take up."""
+
+    embedder: str = Field(description="One of `choices`: what it stands for is decided where the service is started.")
+
+
 class PageWanted(BaseModel):
     """Which page of the memories, and what must hold of them."""
 
@@ -278,6 +284,31 @@ class VectorsTold(BaseModel):
     data: list[VectorTold]
     model: str
     usage: UsageTold
+
+
+class EmbedderTold(BaseModel):
+    """An embedder."""
+
+    name: str
+    dim: int
+    fingerprint: str = Field(description="Equal for the same weights and settings.")
+
+
+class TakenTold(BaseModel):
+    """An embedder that is being taken up."""
+
+    embedder: EmbedderTold
+    done: int = Field(description="Versions that have its vector.")
+    total: int = Field(description="Versions that there were when it began.")
+
+
+class StandingTold(BaseModel):
+    """Which embedder searches, and what becomes of another one."""
+
+    active: EmbedderTold
+    upcoming: TakenTold | None = Field(description="null: none is being taken up.")
+    choices: list[str] = Field(description="What may be taken up.")
+    error: str | None = Field(description="Why the last one was not taken up, if it was not.")
 
 
 class HealthTold(BaseModel):

@@ -106,3 +106,10 @@ def test_whose_memories() -> None:
 def test_a_folder_of_configs_of_ones_own_counts(tmp_path: Path) -> None:
     (tmp_path / "recall.yaml").write_text("folder: mine\nk: 3\n")
     assert understood("recall", [f"config_dir={tmp_path}", "x"])["folder"] == "mine"
+
+
+def test_a_part_that_is_built_can_be_set_inside() -> None:
+    words = understood("serve", ["limits.batch=5", 'embedders={"a": ["embedder=static"]}'])
+    assert (words["limits"]["batch"], words["limits"]["texts"]) == (5, 2048)
+    assert words["embedders"] == {"a": ["embedder=static"]}
+    assert understood("reembed", ["embedder@embedder.encoder=static"]).memory == ["embedder@embedder.encoder=static"]

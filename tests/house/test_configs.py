@@ -33,7 +33,8 @@ def check(file: Path) -> None:
     """Bind every node of a YAML to its target's signature; a default ``choice@key`` gives that key."""
     tree = OmegaConf.to_container(OmegaConf.load(file))
     if isinstance(tree, dict) and "_target_" in tree:
-        placed = [str(choice).partition("@")[2] for choice in tree.pop("defaults", [])]
+        choices = [next(iter(choice)) if isinstance(choice, dict) else choice for choice in tree.pop("defaults", [])]
+        placed = [choice.partition("@")[2] for choice in choices]
         tree |= {key: None for key in placed if key}
     for node in nodes(tree):
         signature = inspect.signature(_trusted(node["_target_"], file.stem))

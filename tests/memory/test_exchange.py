@@ -9,6 +9,7 @@ from small import memory
 
 from memshadow.errors import DataError
 from memshadow.memory.exchange import lines_of, portions, records_of
+from memshadow.memory.supersession import NoRule
 from memshadow.types import Scope
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -229,3 +230,92 @@ def test_portions_keep_the_versions_of_a_memory_together(lived):
     assert [len(portion) for portion in portions(records, size=4)] == [4, 7]
     assert [r for portion in portions(records, size=1) for r in portion] == records
     assert list(portions([], size=4)) == []
+
+
+UPDATED, SUPERSEDED = ENDED | {"ended_by": "update"}, ENDED | {"ended_by": "supersede", "superseded_by": "z"}
+
+
+def several(*versions):
+    """Return an export of these versions of one memory."""
+    lines = [exported(**fields)[1] for fields in versions]
+    end = {"memshadow_end": True, "records": len(lines), "sha256": sha256("".join(lines).encode()).hexdigest()}
+    return ['{"memshadow": "memories", "format": 1}\n', *lines, json.dumps(end)]
+
+
+@pytest.mark.parametrize(
+    ("here", "comes", "message"),
+    [
+        ([], [{"version": 2}], "version 2 came, and none before it is here"),
+        ([], [UPDATED, {"version": 3}], "version 3 came, and 1 before it is here"),
+        ([], [{}, {"version": 2}], "versions 1 and 2 would both hold"),
+        ([{}], [{"version": 2}], "versions 1 and 2 would both hold"),
+        ([UPDATED, {"version": 2}], [UPDATED, {"version": 2}, {"version": 3}], "versions 2 and 3 would both hold"),
+        ([{}], [SUPERSEDED, {"version": 2}, {"id": "z"}], "versions 1 and 2 would both hold"),
+    ],
+)
+def test_versions_that_make_no_memory_are_the_contents_fault_and_nothing_is_lost(here, comes, message):
+    other = memory()
+    other.add("kept")
+    if here:
+        other.import_(several(*here))
+    before = everything(other)
+    with pytest.raises(DataError, match=message):
+        other.import_(several(*comes))
+    assert everything(other) == before
+    assert other.add("goes on").duplicate is False
+
+
+def test_the_versions_of_a_memory_may_come_in_any_order():
+    other = memory()
+    assert other.import_(several({"version": 2, "text": "b"}, UPDATED)).added == 2
+    assert [(r.version, r.text, r.current) for r in other.history("q")] == [(1, "a", False), (2, "b", True)]
+
+
+class TestKeys:
+    """Several memories of one key cannot hold beside each other, wherever they come from."""
+
+    def held(self, m):
+        return [(r.id, r.text) for r in m.everything(keys=["home"])]
+
+    def test_what_was_learned_last_takes_the_place_of_the_others(self):
+        m = memory()  # whose clock is in January 2026
+        here = m.add("home is Oslo", key="home")
+        old = {"id": "old", "text": "home is Rome", "key": "home", "ingested_at": "2025-01-01T00:00:00Z"}
+        new = {"id": "new", "text": "home is Faro", "key": "home", "ingested_at": "2026-05-01T00:00:00Z"}
+        assert m.import_(several(old)).added == 1
+        assert self.held(m) == [(here.id, "home is Oslo")]
+        assert (m.get("old").ended_by, m.get("old").superseded_by) == ("supersede", here.id)
+        assert m.import_(several(new)).added == 1
+        assert self.held(m) == [("new", "home is Faro")]
+        assert m.get(here.id).superseded_by == "new"
+        before = everything(m)
+        assert (m.import_(several(old)).added, m.import_(several(new)).added) == (0, 0)
+        assert everything(m) == before
+
+    def test_lines_of_other_programs_count_in_their_order(self):
+        m = memory()
+        told = m.add("home is Oslo", key="home")
+        lines = [json.dumps({"text": f"home is {where}", "key": "home"}) for where in ("Rome", "Faro", "Bari")]
+        m.import_([*lines, json.dumps({"text": "car: red", "key": "car"})])
+        assert [text for _, text in self.held(m)] == ["home is Bari"]
+        assert m.get(told.id).superseded_by == m.search("Bari", k=1)[0].record.id
+        assert len(list(m.everything(latest_only=False, keys=["home"]))) == 4
+
+    def test_the_folders_rule_decides(self):
+        m = memory(rule=NoRule())
+        m.import_([json.dumps({"text": f"home is {where}", "key": "home"}) for where in ("Rome", "Faro")])
+        assert len(self.held(m)) == 2
+
+    def test_another_owners_key_is_another(self):
+        m = memory()
+        m.add("home is Oslo", key="home")
+        m.import_([json.dumps({"text": "home is Rome", "key": "home"})], scope=Scope(user="bo"))
+        assert len(self.held(m)) == len(self.held(m.at(user="bo"))) == 1
+
+    def test_what_an_error_left_undone_the_same_call_does(self):
+        m = memory()
+        lines = [json.dumps({"text": f"home is {where}", "key": "home"}) for where in ("Rome", "Faro")]
+        with pytest.raises(DataError, match="line 3"):
+            m.import_([*lines, "nonsense"])
+        assert m.import_(lines).known == 2
+        assert [text for _, text in self.held(m)] == ["home is Faro"]

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from memshadow.memory.settings import FILE, keep, remembered
+from memshadow.memory.settings import FILE, announce, announced, keep, merged, remembered
 
 FOREIGN = [
     "index.folder=/elsewhere",
@@ -17,6 +17,7 @@ FOREIGN = [
     "embedder.url='https://secret@example.org/v1'",
     "folder=/elsewhere",
     "embedder=remote",
+    "embedder@embedder.encoder=remote",
     "embedder.url=https://example.org/v1",
     "embedder.url=${oc.env:ADDRESS}/a@b",
     "embedder.key_env=${oc.env:HOME}",
@@ -61,3 +62,20 @@ def test_a_path_leads_to_the_same_from_every_folder(tmp_path, monkeypatch):
         "embedder.encoder.model=minilm",
         "embedder.cache=not/there",
     ]
+
+
+def test_what_is_announced_stays_until_it_is_settled(tmp_path):
+    keep(tmp_path, ["ranking=vector"])
+    announce(tmp_path, ["embedder=static", *FOREIGN])
+    assert (remembered(tmp_path), announced(tmp_path)) == (["ranking=vector"], ["embedder=static"])
+    keep(tmp_path, ["ranking=hybrid"])  # opened meanwhile
+    assert (remembered(tmp_path), announced(tmp_path)) == (["ranking=hybrid"], ["embedder=static"])
+    keep(tmp_path, ["embedder=static"], settled=True)
+    assert (remembered(tmp_path), announced(tmp_path)) == (["embedder=static"], [])
+    assert "announced" not in (tmp_path / FILE).read_text()
+
+
+def test_the_encoder_of_a_head_is_kept_with_it_and_goes_with_it():
+    old = ["embedder=champion", "embedder@embedder.encoder=static", "embedder.model=a"]
+    assert merged(old, ["ranking=vector"]) == [*old, "ranking=vector"]
+    assert merged(old, ["embedder=minilm"]) == ["embedder=minilm"]

@@ -14,6 +14,7 @@ from memshadow.config import build, config_dir
 from memshadow.errors import MissingExtraError
 from memshadow.models.base import Embedder
 from memshadow.models.lexical import TermStatistics, terms
+from memshadow.models.projected import ViewSettings, untrained, write_projection
 from memshadow.types import Passage, Turn
 
 NAMES = sorted(file.stem for file in (config_dir() / "embedder").glob("*.yaml"))
@@ -35,6 +36,7 @@ ODD = [
     "!?…",
 ]
 BLANK = ["", " ", "\n\t\r\n", "\u3000"]
+HEAD = ViewSettings(before=4, after=1, context_chars=400, k1=0.9, b=0.4, mean_length=12.0, copies=2, width=64)
 LONG = "the dog went to the mountain with the child, " * 2223  # 100,035 characters
 CHANGED = {
     "dim": lambda dim: dim * 2,
@@ -76,7 +78,11 @@ def composed(name):
     """Return a config of the folder with its ``choice@key`` defaults put in place."""
     node = OmegaConf.load(config_dir() / "embedder" / f"{name}.yaml")
     for line in node.pop("defaults", []):
-        choice, _, key = line.partition("@")
+        if isinstance(line, str):
+            choice, _, key = line.partition("@")
+        else:  # /embedder@key: choice
+            ((place, choice),) = line.items()
+            key = place.partition("@")[2]
         node[key] = composed(choice)
     return node
 
@@ -88,7 +94,12 @@ def opened(tiny_bert, endpoint, tmp_path_factory):
     tiny_dim = json.loads((tiny_bert / "config.json").read_text())["hidden_size"]
 
     def shrink(node):
-        if "encoder" in node:
+        if "alias" in node:  # what a title points at: a small head on the small encoder
+            shrink(node.encoder)
+            node.model = str(cache / "head")
+            encoder = build(node.encoder)
+            write_projection(cache / "head", untrained(encoder.dim, HEAD), HEAD, TermStatistics(), encoder)
+        elif "encoder" in node:
             shrink(node.encoder)
             node.update({"model": None, "dim": tiny_dim + node.views.width})
         elif "model" in set(node) and (OmegaConf.is_missing(node, "model") or node.model == "minilm"):

@@ -11,7 +11,8 @@ from memshadow.errors import CheckpointError, ConfigError, MissingExtraError
 from memshadow.models.chunking import unit
 from memshadow.models.inference.bert import read_bert
 from memshadow.models.inference.choice import NAMES, automatic, engine_file, open_runtime
-from memshadow.models.inference.onnx_graph import export_onnx
+from memshadow.models.inference.onnx_graph import export_onnx, graph_apart, graph_of
+from memshadow.models.inference.onnx_runtime import OnnxRuntime
 from memshadow.models.pretrained import locate
 from memshadow.models.transformer import TransformerEmbedder
 from memshadow.types import Passage, Turn
@@ -90,6 +91,20 @@ def test_lossy_runtimes_stay_close(runtime, cosine, tiny_bert):
     needed(runtime)
     found = open_runtime(tiny_bert, runtime, device="cpu", threads=1).encode(SEQUENCES)
     assert (unit(found) * unit(by_definition(tiny_bert))).sum(axis=1).min() > cosine
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("model", ["tiny", pytest.param("minilm", marks=pytest.mark.slow)])
+def test_weights_that_stand_beside_their_graph_give_the_same_bits(int8, model, tiny_bert):
+    needed("onnx-fp32")
+    weights = read_bert(tiny_bert if model == "tiny" else locate(model))
+    graph, apart = graph_apart(weights, int8=int8)
+    beside = OnnxRuntime(graph, precision="fp32", threads=1, weights=apart)
+    assert len(graph) < 40_000
+    del weights, apart  # nobody else holds what the session reads
+    whole = graph_of(read_bert(tiny_bert if model == "tiny" else locate(model)), int8=int8)
+    inside = OnnxRuntime(whole.SerializeToString(), precision="fp32", threads=1)
+    assert (beside.encode(SEQUENCES).view(np.uint32) == inside.encode(SEQUENCES).view(np.uint32)).all()
 
 
 def test_int8_does_not_see_its_batch_mates(tiny_bert):

@@ -138,7 +138,7 @@ def test_equal_errors(pair: tuple[Memory, Client], name: str, step: Callable[[An
 
 
 def test_every_method_is_there() -> None:
-    own = {"reembed", "store", "embedder", "index"}  # matters of the process that holds the folder
+    own = {"store", "counter"}  # matters of the process that holds the folder
     public = {name for name in vars(Memory) if not name.startswith("_")}
     assert {name for name in vars(Client) if not name.startswith("_")} == public - own
 

@@ -16,7 +16,7 @@ from memshadow.data.index.base import Applied, Reader
 from memshadow.data.index.files import BlockFiles, DamageError, Directory, Place, Written, set_checksum
 from memshadow.data.index.live import Content, Live
 from memshadow.data.index.packing import packed, unpacked
-from memshadow.data.index.snapshot import ExactBlock
+from memshadow.data.index.snapshot import ExactBlock, FirstStage
 from memshadow.data.store.base import MemoryStore, Owner
 from memshadow.errors import ConfigError, MemshadowError
 
@@ -34,11 +34,28 @@ class ExactIndex:
     of rows in files: fp32, or fp16 (half the disk; rows are rounded when they come, so that reopening changes nothing).
     ``cache_mb`` bounds the blocks in memory. After ``save_every`` rows the files are written, beside the work;
     ``rebuild`` says whether blocks that must be read from the store are, beside the work, before anyone asks for them.
+
+    ``first_dims``: all rows are scored by so many of their first numbers alone, and wholly only the best of them,
+    ``first_k`` times as many as are asked for; for embedders whose rows begin with what matters most. ``None``: all
+    rows are scored wholly.
     """
 
-    def __init__(self, *, folder: str | None, precision: str, cache_mb: float, save_every: int, rebuild: bool) -> None:
+    def __init__(
+        self,
+        *,
+        folder: str | None,
+        precision: str,
+        cache_mb: float,
+        save_every: int,
+        rebuild: bool,
+        first_dims: int | None = None,
+        first_k: int = 30,
+    ) -> None:
         if precision not in _PRECISIONS:
             raise ConfigError(f"precision={precision!r} is not known; needed: one of {', '.join(_PRECISIONS)}")
+        if first_k < 1 or (first_dims is not None and first_dims < 1):
+            raise ConfigError(f"{first_dims=}, {first_k=}; needed: at least 1 each, or first_dims=null")
+        self._first = None if first_dims is None else FirstStage(first_dims, first_k)
         self._files = BlockFiles(Path(folder)) if folder is not None else None
         self._half, self._cache_bytes = precision == "fp16", cache_mb * 1e6
         self._save_every, self._rebuild = save_every, rebuild
@@ -62,7 +79,12 @@ class ExactIndex:
         return tuple(self._report)
 
     def attach(self, store: MemoryStore, *, fingerprint: str, dim: int, read: Reader) -> None:
-        """Begin to serve the vectors that ``store`` has of ``fingerprint``."""
+        """Begin to serve the vectors that ``store`` has of ``fingerprint``; ConfigError: they are too narrow."""
+        if self._first is not None and self._first.dims >= dim:
+            raise ConfigError(
+                f"first_dims={self._first.dims} leaves nothing for a second look at rows of {dim} numbers; give fewer, "
+                "or null to score all rows wholly"
+            )
         self._store, self._fingerprint, self._dim, self._read = store, fingerprint, dim, read
         rows = dict(store.owners())
         self._places = self._trusted(rows)
@@ -140,7 +162,7 @@ class ExactIndex:
         """Give the owner's block, taken up and locked for writing."""
         while True:
             with self._lock:
-                live = self._live.setdefault(owner, Live(owner, half=self._half))
+                live = self._live.setdefault(owner, Live(owner, half=self._half, first=self._first))
             with live.lock:
                 if not live.gone:
                     live.used = next(self._clock)

@@ -290,8 +290,8 @@ def _read_directory(content: bytes, key: bytes) -> Directory:
         head, table = opened(key, content)
     except DamageError as damage:
         raise DamageError(f"the directory cannot be used: {damage}") from damage
-    if head["version"] != VERSION:
-        raise DamageError(f"the directory is of version {head['version']}, this program reads {VERSION}")
+    if head.get("version") != VERSION:  # another of our files, signed too, has none
+        raise DamageError(f"the directory is of version {head.get('version')}, this program reads {VERSION}")
     try:
         rows = np.frombuffer(table, dtype=_PLACE).tolist()
         places = {(owner[0], owner[1]): Place(*row) for owner, row in zip(head["owners"], rows, strict=True)}

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from memshadow.data.index.base import Applied, Entry
 from memshadow.data.index.columns import DTYPES, Columns, ended_at
-from memshadow.data.index.snapshot import ExactBlock, Patches
+from memshadow.data.index.snapshot import ExactBlock, FirstStage, Patches
 from memshadow.data.index.terms import Terms
 from memshadow.data.store.base import Owner
 from memshadow.types import Record
@@ -54,6 +54,7 @@ class Live:
         "block",
         "changes",
         "counted",
+        "first",
         "gone",
         "half",
         "lock",
@@ -63,8 +64,8 @@ class Live:
         "used",
     )
 
-    def __init__(self, owner: Owner, *, half: bool) -> None:
-        self.owner, self.half, self.lock = owner, half, RLock()
+    def __init__(self, owner: Owner, *, half: bool, first: FirstStage | None = None) -> None:
+        self.owner, self.half, self.first, self.lock = owner, half, first, RLock()
         self.block: ExactBlock | None = None
         self.seq = self.changes = self.saved = self.used = self.counted = 0
         self.gone = False
@@ -117,7 +118,7 @@ class Live:
         if self._patched:
             places = sorted(self._patched)
             patches = Patches(np.array(places), np.stack([self._patched[place] for place in places]))
-        self.block = ExactBlock(self.owner, columns, self._matrix[: self._size], patches, self._terms)
+        self.block = ExactBlock(self.owner, columns, self._matrix[: self._size], patches, self._terms, self.first)
         return self.block
 
     def _insert(self, entries: Sequence[Entry]) -> bool:

@@ -2,57 +2,45 @@
 
 Each row that is taken up gets the next ordinal; ``seqs`` tells whose it is. Nothing is changed in place: a row that was
 replaced is dead and comes again under a new ordinal. One lock lets searches and additions take turns.
-
-HNSW: Malkov & Yashunin 2018 (arXiv 1603.09320), over 8-bit codes. IVF-RaBitQ: Gao & Long 2024 (arXiv 2405.12497).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
 from memshadow.data.index.snapshot import ExactBlock
-from memshadow.errors import ConfigError, MissingExtraError
+from memshadow.data.index.structures import Shape, faiss, from_bytes, parameters, to_bytes, trained
 
 _AT_ONCE = 16  # rows added between two searches
 _AGED = 0.25  # share of dead ordinals above which a structure is built anew
 _SAMPLE = 50_000  # rows that codes and centroids are learned from
-STRUCTURES = ("hnsw", "ivf_rabitq")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """What to build, and how hard to look.
+class View(NamedTuple):
+    """How a structure and a snapshot stand to each other while the structure has this version."""
 
-    ``structure``: hnsw or ivf_rabitq. ``links`` a node and ``build_effort`` (candidates at building) are hnsw's,
-    ``lists`` (clusters) ivf_rabitq's. ``effort``: candidates (hnsw) or clusters (ivf_rabitq) a search goes through.
-    """
-
-    structure: str
-    links: int
-    build_effort: int
-    lists: int
-    effort: int
-
-    def __post_init__(self) -> None:
-        """Refuse a structure that does not exist."""
-        if self.structure not in STRUCTURES:
-            raise ConfigError(f"structure={self.structure!r} is not known; needed: one of {', '.join(STRUCTURES)}")
+    version: int
+    missing: Int64[ndarray, " n"]
+    """Places of the snapshot that a search cannot find, ascending."""
+    whole: bool
+    """Nothing was ever taken out: ordinals are places."""
 
 
-def faiss() -> Any:
-    """Return the FAISS module, imported when it is first needed."""
-    try:
-        import faiss as module
-    except ImportError as error:
-        raise MissingExtraError("faiss", "serve") from error
-    return module
+class _Asked:
+    """What searches for ``k`` rows share: settings, and room for what FAISS finds, written to under the lock."""
+
+    __slots__ = ("found", "found_at", "parameters", "scores", "scores_at")
+
+    def __init__(self, module: Any, k: int, parameters: Any) -> None:
+        self.parameters = parameters
+        self.scores, self.found = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
+        self.scores_at, self.found_at = module.swig_ptr(self.scores), module.swig_ptr(self.found)
 
 
 class Neighbours:
@@ -60,7 +48,8 @@ class Neighbours:
 
     def __init__(self, shape: Shape, index: Any, seqs: Int64[ndarray, " n"], hashes: ndarray) -> None:
         self._shape, self._index, self._lock, self._module = shape, index, threading.Lock(), faiss()
-        self._usual: dict[int, Any] = {}  # settings of unfiltered searches, by effort
+        self._asked: dict[int, _Asked] = {}  # by k
+        self._version = 0  # changes with what is taken up and forgotten
         self.seqs, self.hashes = seqs, hashes
         self.alive: Bool[ndarray, " n"] = np.ones(len(seqs), dtype=bool)
         self.dead, self.forgotten = 0, False
@@ -72,7 +61,8 @@ class Neighbours:
     @classmethod
     def built(cls, block: ExactBlock, shape: Shape, stop: Callable[[], bool]) -> Neighbours | None:
         """Learn from a snapshot and take up its rows; ``None`` where ``stop`` asked for an end."""
-        index = _trained(block, shape)
+        picked = np.random.default_rng(0).permutation(block.size)[:_SAMPLE]
+        index = trained(np.ascontiguousarray(block.rows(np.sort(picked))), shape)
         made = cls(shape, index, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64))
         for first in range(0, block.size, 1_000):
             if stop():
@@ -108,15 +98,28 @@ class Neighbours:
             self.dead += int(hit.sum())
             self.moved = np.union1d(self.moved, gone) if moved else np.setdiff1d(self.moved, gone)
             self.forgotten |= not moved
+            self._version += 1
 
     def search(
-        self, query: Float32[ndarray, " dim"], k: int, allowed: Bool[ndarray, " size"] | None, block: ExactBlock
-    ) -> Int64[ndarray, " found"]:
-        """Return places of ``block`` near the query, at most ``k``, in no order."""
+        self,
+        query: Float32[ndarray, " dim"],
+        k: int,
+        allowed: Bool[ndarray, " size"] | None,
+        block: ExactBlock,
+        view: View | None,
+    ) -> tuple[Int64[ndarray, " found"], View]:
+        """Return places of ``block`` near the query, at most ``k``, in no order, and how it stood to the block then.
+
+        ``view`` is what the last search of the same block returned: while nothing has changed it is not worked out
+        again, which would cost as much as a search.
+        """
         with self._lock:
+            if view is None or view.version != self._version:
+                view = View(self._version, self.missing(block), self._whole(block))
             found = self._found(query, k, None if allowed is None and not self.dead else self._mask(allowed, block))
-            found = found[: np.count_nonzero(found >= 0)]  # what is lacking stands at the end as -1
-            return found if self._whole(block) else _places(block, self.seqs[found])
+            if not view.whole:
+                found = _places(block, self.seqs[found])
+        return found, view
 
     def _whole(self, block: ExactBlock) -> bool:
         """Return whether nothing was ever taken out, so that ordinals are places."""
@@ -133,31 +136,23 @@ class Neighbours:
         mask: ndarray = self.alive & (block.seqs[places] == self.seqs) & allowed[places]
         return mask
 
-    def _found(self, query: ndarray, k: int, mask: ndarray | None) -> Int64[ndarray, " k"]:
+    def _found(self, query: ndarray, k: int, mask: ndarray | None) -> Int64[ndarray, " found"]:
         """Return the ordinals that FAISS finds, best first; its Python wrapper costs as much as the search."""
-        pointer = self._module.swig_ptr
-        if mask is None:
-            parameters = self._parameters(self._effort(k, 1.0))
-        else:
+        share = 1.0 if mask is None else max(np.count_nonzero(mask) / len(mask), 1e-3)
+        k = self._shape.wanted(k, share)
+        asked = self._asked.get(k)
+        if asked is None:
+            asked = self._asked[k] = _Asked(self._module, k, parameters(self._shape, k, 1.0))
+        how = asked.parameters
+        if mask is not None and not self._shape.on_gpu:
             bits = np.packbits(mask, bitorder="little")
-            chosen = self._module.IDSelectorBitmap(len(bits), pointer(bits))
-            share = max(np.count_nonzero(mask) / len(mask), 1e-3)
-            parameters = _parameters(self._module, self._shape.structure, self._effort(k, share))
-            parameters.sel = chosen
-        query = np.ascontiguousarray(query, dtype=np.float32)
-        scores, found = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
-        self._index.search_c(1, pointer(query), k, pointer(scores), pointer(found), parameters)
-        return found
-
-    def _effort(self, k: int, share: float) -> int:
-        """Return how much to go through where only a share of it counts."""
-        least = k if self._shape.structure == "hnsw" else 1
-        return int(max(self._shape.effort, least) / share)
-
-    def _parameters(self, effort: int) -> Any:
-        if effort not in self._usual:
-            self._usual[effort] = _parameters(self._module, self._shape.structure, effort)
-        return self._usual[effort]
+            how = parameters(self._shape, k, share)
+            how.sel = self._module.IDSelectorBitmap(len(bits), self._module.swig_ptr(bits))
+        pointer = self._module.swig_ptr(np.ascontiguousarray(query, dtype=np.float32))
+        self._index.search_c(1, pointer, k, asked.scores_at, asked.found_at, how)
+        found = asked.found
+        found = found.copy() if found[-1] >= 0 else found[found >= 0]  # what is lacking stands at the end as -1
+        return found[mask[found]] if mask is not None and self._shape.on_gpu else found
 
     def _take_up(self, block: ExactBlock, places: Int64[ndarray, " n"]) -> None:
         rows = np.ascontiguousarray(block.rows(places))
@@ -169,11 +164,12 @@ class Neighbours:
         self.last_seq = max(self.last_seq, int(seqs.max(initial=-1)))
         if len(self.moved):
             self.moved = np.setdiff1d(self.moved, seqs)
+        self._version += 1
 
     def packed(self) -> tuple[int, bytes]:
         """Return what ``unpacked`` takes."""
         with self._lock:
-            content = faiss().serialize_index(self._index).tobytes()
+            content = to_bytes(self._index, self._shape)
             return len(self.seqs), self.seqs.tobytes() + self.hashes.tobytes() + content
 
     @classmethod
@@ -181,7 +177,7 @@ class Neighbours:
         """Return what was packed; what a block holds otherwise now is dead, and missing."""
         seqs = np.frombuffer(content, dtype=np.int64, count=rows)
         hashes = np.frombuffer(content, dtype=np.uint64, count=rows, offset=8 * rows)
-        index = faiss().deserialize_index(np.frombuffer(content, dtype=np.uint8, offset=16 * rows))
+        index = from_bytes(np.frombuffer(content, dtype=np.uint8, offset=16 * rows), shape)
         made = cls(shape, index, seqs, hashes)
         places = np.minimum(block.seqs.searchsorted(seqs), max(block.size - 1, 0))
         here = block.seqs[places] == seqs if block.size else np.zeros(rows, dtype=bool)
@@ -212,30 +208,3 @@ def block_hashes(block: ExactBlock) -> ndarray:
     """Return the hashes of all rows of a block, worked out in pieces."""
     pieces = [row_hashes(block.rows(np.arange(i, min(i + 4_096, block.size)))) for i in range(0, block.size, 4_096)]
     return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.uint64)
-
-
-def _trained(block: ExactBlock, shape: Shape) -> Any:
-    module = faiss()
-    dim = block.matrix.shape[1]
-    picked = np.random.default_rng(0).permutation(block.size)[:_SAMPLE]
-    sample = np.ascontiguousarray(block.rows(np.sort(picked)))
-    if shape.structure == "hnsw":
-        index = module.IndexHNSWSQ(dim, module.ScalarQuantizer.QT_8bit, shape.links, module.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = shape.build_effort
-    else:
-        coarse = module.IndexFlatIP(dim)
-        index = module.IndexIVFRaBitQ(coarse, dim, min(shape.lists, len(sample)), module.METRIC_INNER_PRODUCT)
-        index.own_fields = True
-        coarse.this.disown()  # belongs to the structure from here on
-    index.train(sample)
-    return index
-
-
-def _parameters(module: Any, structure: str, effort: int) -> Any:
-    if structure == "hnsw":
-        parameters = module.SearchParametersHNSW()
-        parameters.efSearch = effort
-    else:
-        parameters = module.IVFRaBitQSearchParameters()
-        parameters.nprobe, parameters.qb = effort, 8
-    return parameters

@@ -18,9 +18,10 @@ from numpy import ndarray
 from memshadow.data.index.base import Applied, Nearest, text_hash
 from memshadow.data.index.blocks import ExactIndex
 from memshadow.data.index.files import DamageError, opened, signed
-from memshadow.data.index.neighbours import Neighbours, Shape
+from memshadow.data.index.neighbours import Neighbours, View
 from memshadow.data.index.ranking import best_of
 from memshadow.data.index.snapshot import ExactBlock
+from memshadow.data.index.structures import Shape, searches_on_gpu
 from memshadow.data.store.base import Owner
 from memshadow.errors import MemshadowError
 from memshadow.training.atomic import write_bytes
@@ -33,11 +34,12 @@ _MANY = 0.02  # asking for more than this share of the rows: look at every row
 class PromotedBlock(ExactBlock):
     """An exact block whose ``nearest`` looks at a shortlist only."""
 
-    __slots__ = ("_neighbours", "_shortlist", "whole")
+    __slots__ = ("_neighbours", "_shortlist", "_view", "whole")
 
     def __init__(self, whole: ExactBlock, neighbours: Neighbours, shortlist: int) -> None:
-        super().__init__(whole.owner, whole.columns, whole.matrix, whole.patches, whole.terms)
+        super().__init__(whole.owner, whole.columns, whole.matrix, whole.patches, whole.terms, whole.first)
         self.whole, self._neighbours, self._shortlist = whole, neighbours, shortlist
+        self._view: View | None = None
 
     def uses(self, neighbours: Neighbours) -> bool:
         """Return whether its shortlists come from this structure."""
@@ -50,20 +52,23 @@ class PromotedBlock(ExactBlock):
         few = allowed is not None and np.count_nonzero(allowed) < _FEW * self.size
         if few or not 0 < k <= _MANY * self.size:
             return super().nearest(query, k=k, allowed=allowed)
-        missing = self._neighbours.missing(self)  # before the search: what is taken up in between is in both
-        places = self._neighbours.search(query, max(self._shortlist, k + k // 2), allowed, self)
-        if len(missing):
+        count = max(self._shortlist, k + k // 2)
+        places, view = self._neighbours.search(query, count, allowed, self, self._view)
+        self._view = view
+        if len(missing := view.missing):
             places = np.union1d(places, missing if allowed is None else missing[allowed[missing]])
         else:
             places.sort()
+        if len(places) < k:  # too few of those near by were allowed
+            return super().nearest(query, k=k, allowed=allowed)
         return best_of(places, self.scores_at(query, places), k)
 
 
 class PromotedIndex(ExactIndex):
     """An ``ExactIndex`` that builds a FAISS structure, beside the work, for each owner of ``promote_at`` rows or more.
 
-    ``shortlist`` rows (at least one and a half times what is asked for) are scored exactly. For the other settings see
-    ``Shape`` and ``ExactIndex``.
+    ``shortlist`` rows (at least one and a half times what is asked for) are scored exactly. For the other settings
+    see ``Shape``, ``searches_on_gpu`` and ``ExactIndex``.
 
     Without FAISS every row is looked at, and ``report`` says so.
     """
@@ -83,9 +88,27 @@ class PromotedIndex(ExactIndex):
         build_effort: int,
         lists: int,
         effort: int,
+        device: str = "cpu",
+        first_dims: int | None = None,
+        first_k: int = 30,
     ) -> None:
-        super().__init__(folder=folder, precision=precision, cache_mb=cache_mb, save_every=save_every, rebuild=rebuild)
-        self._shape = Shape(structure=structure, links=links, build_effort=build_effort, lists=lists, effort=effort)
+        super().__init__(
+            folder=folder,
+            precision=precision,
+            cache_mb=cache_mb,
+            save_every=save_every,
+            rebuild=rebuild,
+            first_dims=first_dims,
+            first_k=first_k,
+        )
+        self._shape = Shape(
+            structure=structure,
+            links=links,
+            build_effort=build_effort,
+            lists=lists,
+            effort=effort,
+            on_gpu=searches_on_gpu(device),
+        )
         self._promote_at, self._shortlist = promote_at, shortlist
         self._neighbours: dict[Owner, Neighbours] = {}
         self._shown: dict[Owner, PromotedBlock] = {}
@@ -223,4 +246,4 @@ class PromotedIndex(ExactIndex):
 
     def _made_as(self) -> dict[str, Any]:
         shape = self._shape
-        return {"fingerprint": self._fingerprint, "structure": shape.structure, "links": shape.links}
+        return {"fingerprint": self._fingerprint, "structure": shape.kind, "links": shape.links}

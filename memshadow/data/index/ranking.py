@@ -19,17 +19,17 @@ def best(scores: Float32[ndarray, " n"], k: int) -> Nearest:
     n = len(scores)
     if n <= _SORT_ALL or k >= n:
         places = (-scores).argsort(kind="stable")[: max(k, 0)]
-        return Nearest(places, scores[places])
+        return Nearest(places, scores.take(places))
     if k < 1:
         return Nearest(np.zeros(0, dtype=np.int64), scores[:0])
     least = np.partition(scores, n - k)[n - k]
     candidates = np.flatnonzero(scores >= least)
     found = scores[candidates]
     order = (-found).argsort(kind="stable")[:k]
-    return Nearest(candidates[order], found[order])
+    return Nearest(candidates.take(order), found.take(order))
 
 
 def best_of(places: ndarray, scores: Float32[ndarray, " n"], k: int) -> Nearest:
     """Return the ``k`` best of ``places`` (ascending), whose scores stand beside them."""
     order, found = best(scores, k)
-    return Nearest(places[order], found)
+    return Nearest(places.take(order), found)

@@ -33,13 +33,27 @@ class Patches(NamedTuple):
         here = self.places[patch] == places
         rows[here] = self.rows[patch[here]]
 
+    def cut(self, dims: int) -> Patches:
+        """Return the same of the first numbers of each row."""
+        return Patches(self.places, self.rows[:, :dims])
+
     def laid_over(self, scores: ndarray, query: ndarray) -> None:
         """Put the right scores in."""
         scores[self.places] = self.rows.dot(query)
 
 
+class FirstStage(NamedTuple):
+    """A first look at the first ``dims`` numbers of every row; the best ``times`` * k are scored wholly."""
+
+    dims: int
+    times: int
+
+
 class ExactBlock:
-    """A snapshot: nothing in it ever changes. Scores are exact dot products of 32-bit rows."""
+    """A snapshot: nothing in it ever changes. Scores are exact dot products of 32-bit rows.
+
+    ``first``: how ``nearest`` chooses the rows that it scores; ``None``: it scores all.
+    """
 
     __slots__ = (
         "_all",
@@ -47,6 +61,7 @@ class ExactBlock:
         "columns",
         "digests",
         "ended",
+        "first",
         "lengths",
         "matrix",
         "owner",
@@ -65,10 +80,12 @@ class ExactBlock:
         matrix: Float32[ndarray, "size dim"],
         patches: Patches | None,
         terms: Terms,
+        first: FirstStage | None = None,
     ) -> None:
         for column in columns:
             column.setflags(write=False)
         self.owner, self.columns, self.matrix, self.patches, self.terms = owner, columns, matrix, patches, terms
+        self.first = first
         self.seqs, self.ended, self.turns = columns.seqs, columns.ended, columns.turns
         self.sessions, self.digests, self.lengths = columns.sessions, columns.digests, columns.lengths
         self.size = len(columns.seqs)
@@ -99,12 +116,36 @@ class ExactBlock:
 
     def nearest(self, query: Float32[ndarray, " dim"], *, k: int, allowed: Bool[ndarray, " size"] | None) -> Nearest:
         """Return the ``k`` best allowed versions, fewer where there are fewer."""
-        if self.allows_all(allowed):
+        places = None if self.allows_all(allowed) else np.flatnonzero(allowed)  # type: ignore[arg-type]
+        if self.first is not None and 0 < k * self.first.times < (self.size if places is None else len(places)):
+            places = self._promising(self.first, query, k, places)
+        if places is None:
             return best(self.scores(query), k)
-        places = np.flatnonzero(allowed)  # type: ignore[arg-type]
-        if self.size > _LONG and len(places) * _FEW < self.size:
+        if self._few(places):
             return best_of(places, self.scores_at(query, places), k)
         return best_of(places, self.scores(query)[places], k)
+
+    def _promising(
+        self, first: FirstStage, query: Float32[ndarray, " dim"], k: int, places: Int64[ndarray, " n"] | None
+    ) -> Int64[ndarray, " best"]:
+        """Return the places, ascending, that are best by their first numbers alone."""
+        matrix, start = self.matrix[:, : first.dims], query[: first.dims]
+        if places is not None and self._few(places):
+            rows = matrix[places]
+            if self.patches is not None:
+                self.patches.cut(first.dims).laid_in(rows, places)
+            scores = rows.dot(start)
+        else:
+            scores = np.matmul(matrix, start)  # dot would copy the part of each row first
+            if self.patches is not None:
+                self.patches.cut(first.dims).laid_over(scores, start)
+            scores = scores if places is None else scores[places]
+        chosen = np.sort(best(scores, k * first.times).places)
+        return chosen if places is None else places[chosen]
+
+    def _few(self, places: Int64[ndarray, " n"]) -> bool:
+        """Return whether gathering these rows costs less than scoring all."""
+        return self.size > _LONG and len(places) * _FEW < self.size
 
     def allows_all(self, allowed: Bool[ndarray, " size"] | None) -> bool:
         """Return whether a mask is one that is known to shut nothing out."""
@@ -116,7 +157,7 @@ class ExactBlock:
 
     def rows(self, places: Int64[ndarray, " n"]) -> Float32[ndarray, "n dim"]:
         """Return a copy of the rows at some places."""
-        rows: ndarray = self.matrix[places]
+        rows: ndarray = self.matrix.take(places, axis=0)
         if self.patches is not None:
             self.patches.laid_in(rows, places)
         return rows

@@ -60,13 +60,13 @@ def _has_cuda() -> bool:
 
 
 def _onnx(folder: Path, precision: str, threads: int) -> Runtime:
-    from memshadow.models.inference.onnx_graph import STAMP, graph_of
+    from memshadow.models.inference.onnx_graph import STAMP, graph_apart
     from memshadow.models.inference.onnx_runtime import OnnxRuntime
 
     exported = folder / engine_file(precision)
     if not exported.is_file():
-        graph = graph_of(read_bert(folder), int8=precision == "int8").SerializeToString()
-        return OnnxRuntime(graph, precision=precision, threads=threads)
+        graph, weights = graph_apart(read_bert(folder), int8=precision == "int8")
+        return OnnxRuntime(graph, precision=precision, threads=threads, weights=weights)
     runtime = OnnxRuntime(exported, precision=precision, threads=threads)
     if runtime.metadata.get(STAMP) != weights_digest(folder):
         raise CheckpointError(f"{exported} was not exported from the {WEIGHTS} beside it; delete it or export it again")

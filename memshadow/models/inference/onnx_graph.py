@@ -24,6 +24,7 @@ STAMP = "memshadow.weights"
 _OPSET, _IR = 20, 9
 _GELU_FLOOR = 0.17  # GELU's minimum is -.16997
 _MASKED = 1e4
+_LARGE = 1_024  # bytes from which a constant stands beside a graph that is made apart from its weights
 
 
 def export_onnx(model: Path | str, out: Path, *, int8: bool) -> Path:
@@ -41,11 +42,20 @@ def export_onnx(model: Path | str, out: Path, *, int8: bool) -> Path:
 
 def graph_of(weights: BertWeights, *, int8: bool) -> ModelProto:
     """Return the graph of an encoder, pooled as its shape says; ``int8`` quantises the linear layers."""
+    return _model(_Graph(whole=True), weights, int8=int8)
+
+
+def graph_apart(weights: BertWeights, *, int8: bool) -> tuple[bytes, dict[str, ndarray]]:
+    """Return the same graph without its large constants, and those by name: nothing of them is copied or parsed."""
+    graph = _Graph(whole=False)
+    return _model(graph, weights, int8=int8).SerializeToString(), graph.apart
+
+
+def _model(graph: _Graph, weights: BertWeights, *, int8: bool) -> ModelProto:
     try:
         from onnx import TensorProto, helper
     except ImportError:
         raise MissingExtraError("onnx", "encode") from None
-    graph = _Graph()
     rows = _encoder(graph, weights, int8=int8)
     graph.op("Identity", _pooled(graph, rows, weights.shape), out="rows")
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "length"]) for name in ("ids", "mask")]
@@ -60,9 +70,11 @@ def graph_of(weights: BertWeights, *, int8: bool) -> ModelProto:
 class _Graph:
     """Nodes and constants in the making; every call gives back the name of a value."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.apart: dict[str, ndarray] = {}
+        self._whole = whole
 
     def op(self, kind: str, *inputs: str, out: str = "", **attributes: Any) -> str:
         """Append a node with one result."""
@@ -80,14 +92,28 @@ class _Graph:
         """Append a constant."""
         from onnx import numpy_helper
 
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.array(value, dtype=dtype, order="C"), name))
+        name, array = f"constant_{len(self.constants)}", np.asarray(value, dtype=dtype, order="C")
+        if self._whole or array.nbytes < _LARGE:
+            self.constants.append(numpy_helper.from_array(array, name))
+        else:
+            self.constants.append(_named(name, array))
+            self.apart[name] = array
         return name
 
     def _node(self, kind: str, inputs: tuple[str, ...], outputs: list[str], attributes: dict[str, Any]) -> None:
         from onnx import helper
 
         self.nodes.append(helper.make_node(kind, list(inputs), outputs, name=f"{kind}_{len(self.nodes)}", **attributes))
+
+
+def _named(name: str, array: ndarray) -> Any:
+    """Return a constant whose content whoever runs the graph will bring."""
+    from onnx import TensorProto, helper
+
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    constant = TensorProto(name=name, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    constant.external_data.add(key="location", value="apart")
+    return constant
 
 
 def _encoder(graph: _Graph, weights: BertWeights, *, int8: bool) -> str:

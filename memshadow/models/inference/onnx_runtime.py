@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ class OnnxRuntime:
 
     Args:
         graph: the file, or its bytes.
+        weights: the constants that the graph names and does not hold; they are used where they lie.
         precision: ``fp32`` or ``int8``: what the graph computes in.
         threads: threads of one run; 0 takes every core.
     """
 
-    def __init__(self, graph: Path | bytes, *, precision: str, threads: int) -> None:
+    def __init__(
+        self, graph: Path | bytes, *, precision: str, threads: int, weights: Mapping[str, ndarray] | None = None
+    ) -> None:
         self.name, self.precision = f"onnx-{precision}", precision
-        self._session = _session(graph, threads)
+        self._weights = dict(weights or {})  # the session reads them as long as it lives, and does not hold them
+        self._session = _session(graph, threads, self._weights)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.dim = int(self._session.get_outputs()[0].shape[1])
 
@@ -37,7 +41,7 @@ class OnnxRuntime:
         return np.asarray(self._session.run(["rows"], {"ids": ids, "mask": mask})[0], dtype=np.float32)
 
 
-def _session(graph: Path | bytes, threads: int) -> Any:
+def _session(graph: Path | bytes, threads: int, weights: Mapping[str, ndarray]) -> Any:
     try:
         import onnxruntime
     except ImportError:
@@ -47,6 +51,8 @@ def _session(graph: Path | bytes, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers(list(weights), values)
     source = graph if isinstance(graph, bytes) else str(graph)
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

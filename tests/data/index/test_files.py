@@ -19,7 +19,7 @@ import world
 from memshadow.data.index import blocks as blocks_module
 from memshadow.data.index.base import Applied, MemoryIndex
 from memshadow.data.index.blocks import ExactIndex
-from memshadow.data.index.files import set_checksum
+from memshadow.data.index.files import set_checksum, signed
 from memshadow.data.index.reference import ReferenceIndex
 from memshadow.data.store.base import Filter
 from memshadow.errors import ConfigError
@@ -155,6 +155,17 @@ def test_damage_is_reported_and_mended(damage: Callable[[Path], None], name: str
     assert_right(small, third)
     assert third.report == ()
     third.close()
+
+
+def test_another_signed_file_in_place_of_the_directory_is_noticed(tmp_path: Path) -> None:
+    small, index = filled(tmp_path)
+    index.close()
+    key = (tmp_path / "key").read_bytes()
+    (tmp_path / "directory").write_bytes(signed(key, {"structure": "hnsw"}, b"rows of something else"))
+    again = small.attached(made(tmp_path))
+    assert_right(small, again)
+    assert "version None" in again.report[0]
+    again.close()
 
 
 def test_a_longer_directory_is_noticed(tmp_path: Path) -> None:

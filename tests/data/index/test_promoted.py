@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import world
 
-from memshadow.data.index import neighbours
+from memshadow.data.index import neighbours, structures
 from memshadow.data.index.promoted import PromotedBlock, PromotedIndex
 from memshadow.data.index.reference import ReferenceIndex
 from memshadow.data.store.base import End, Erase, Filter
@@ -120,6 +120,24 @@ def test_rows_that_come_after_are_found_at_once(grown: tuple[Topics, PromotedInd
     assert recall(small, index, None) >= 0.97
 
 
+def test_a_snapshot_that_was_searched_stays_as_it_was(grown: tuple[Topics, PromotedIndex]) -> None:
+    """The structure goes on below it: rows are taken up that it does not have, others move or are forgotten."""
+    small, index = grown
+    held = ready(index)
+    query = small.topics[0]
+    before = held.nearest(query, k=K, allowed=None)
+    for record in small.records("ann")[:20]:
+        index.apply(ANN, small.write("ann", [small.revector("ann", record)]))
+    small.add(index, "ann", 200)
+    for record in small.records("ann")[20:30]:
+        small.erase(index, "ann", record)
+    wait_until(lambda: len(index._neighbours[ANN].missing(index.block(ANN))) == 0)
+    after = held.nearest(query, k=K, allowed=None)
+    assert set(after.places) <= set(range(held.size))
+    np.testing.assert_allclose(after.scores, held.scores(query)[after.places], atol=1e-6)
+    assert len(np.intersect1d(after.places, before.places)) >= K - 1
+
+
 def test_rows_that_change_are_found_at_once(grown: tuple[Topics, PromotedIndex]) -> None:
     small, index = grown
     ready(index)
@@ -225,6 +243,7 @@ def test_without_faiss_every_row_is_looked_at(monkeypatch: pytest.MonkeyPatch) -
         raise MissingExtraError("faiss", "serve")
 
     monkeypatch.setattr(neighbours, "faiss", absent)
+    monkeypatch.setattr(structures, "faiss", absent)
     small = Topics()
     index = made(None)
     small.attached(index)

@@ -119,6 +119,16 @@ def test_a_folder_that_is_a_file_is_refused(folder: Path, open_store: Open) -> N
 # -- what is written -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("folder", [Path("a\\b")])
+def test_a_folder_with_a_backslash_is_refused_and_not_made(
+    folder: Path, open_store: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="holds a backslash"):
+        open_store()
+    assert not list(tmp_path.iterdir())
+
+
 def test_full_precision_keeps_each_bit(open_store: Open) -> None:
     store = open_store(precision="fp32")
     store.declare(Embedding(fingerprint="one", name="first", dim=4, active=True))

@@ -5,6 +5,7 @@ Knows the files of a folder and compares three accounts of one store: its mark, 
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,8 @@ def open_folder(folder: Path, means: Means) -> Opened:
         StoreError: somebody else holds it, something is missing or altered, or a later release made it.
         MemshadowError: the disk is full or the folder may not be written.
     """
+    if os.sep != "\\" and "\\" in str(folder):
+        raise StoreError(f"{folder} holds a backslash, which the database takes for a slash; name another folder.")
     files = Files(folder)
     with clear_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
