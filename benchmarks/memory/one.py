@@ -71,9 +71,10 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--round", default="0")
+    parser.add_argument("--queries", type=int, default=200)
     given = parser.parse_args()
     asked = json.loads((given.work / "asked.json").read_text())
-    queries = asked["queries"]
+    queries = asked["queries"][: given.queries]
     # texts that nobody has seen, of users whom nobody searches
     fresh = [
         (f"{one}-{given.round}", f"new{i % 10}", f"{text} ({given.round})")

@@ -129,6 +129,8 @@ def run(system, task, given, folder, number=0):
         folder,
         "--round",
         str(number),
+        "--queries",
+        str(given.queries),
     ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=7200)
     if done.returncode:
@@ -161,7 +163,7 @@ def measure(given):
                 row[task] = run(system, task, given, place, number)
                 if row[task] and "found" in row[task]:
                     found = row[task].pop("found")
-                    same = [len(set(a) & set(b)) / max(1, len(b)) for a, b in zip(found, best, strict=True)]
+                    same = [len(set(a) & set(b)) / max(1, len(b)) for a, b in zip(found, best, strict=False)]
                     row[task]["overlap"] = float(np.mean(same))
             told[system].append(row)
             print(system, json.dumps(row), flush=True)
@@ -222,6 +224,7 @@ def main():
     parser.add_argument("--encoded", type=int, default=0, help="texts that are really encoded; 0: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--systems", default=",".join(PERSISTENT))
+    parser.add_argument("--queries", type=int, default=QUERIES, help="of the slow ones at many memories, fewer")
     parser.add_argument("--tasks", default="encode,use,rows")
     parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--cache", type=Path, default=HERE / "work" / "cache")
