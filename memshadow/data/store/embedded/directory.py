@@ -57,6 +57,7 @@ class Directory:
     def __init__(self, load: Callable[[int], Rows], *, most: int) -> None:
         self._load, self._most = load, most
         self._owners: OrderedDict[int, OwnerDirectory] = OrderedDict()
+        self._at_most = 0  # no fewer than are held: counting at every write would cost more than the write
         self.lock = threading.RLock()
         """Held while an owner is loaded, looked up or changed."""
 
@@ -65,6 +66,7 @@ class Directory:
         with self.lock:
             if number not in self._owners:
                 self._owners[number] = self._loaded(number)
+                self._at_most += len(self._owners[number].names)
             self._owners.move_to_end(number)
             return self._owners[number]
 
@@ -78,12 +80,16 @@ class Directory:
         with self.lock:
             self._owners.pop(number, None)
 
-    def trim(self) -> None:
-        """Let owners go until the bound holds; for the writer, between two groups."""
+    def trim(self, *, added: int) -> None:
+        """Let owners go until the bound holds, after ``added`` versions; for the writer, between two groups."""
         with self.lock:
+            self._at_most += added
+            if self._at_most <= self._most:
+                return
             size = sum(len(owner.names) for owner in self._owners.values())
             while size > self._most and len(self._owners) > 1:
                 size -= len(self._owners.popitem(last=False)[1].names)
+            self._at_most = size
 
     def _loaded(self, number: int) -> OwnerDirectory:
         found: dict[str, list[Known]] = {}

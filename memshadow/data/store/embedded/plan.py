@@ -73,14 +73,14 @@ class Ending(NamedTuple):
 
 @dataclass(slots=True)
 class Owners:
-    """The numbers that stand for owners in the rows."""
+    """The numbers that stand for owners in the rows; ``names`` ascend."""
 
     numbers: dict[Owner, int]
     names: dict[int, Owner]
 
     def add(self, owner: Owner) -> int:
         """Return the number of an owner seen for the first time."""
-        number = max(self.names, default=0) + 1
+        number = next(reversed(self.names), 0) + 1
         self.numbers[owner], self.names[number] = number, owner
         return number
 

@@ -302,7 +302,7 @@ class EmbeddedStore:
             self._remembered.drop([*plan.endings, *plan.erased])
         for done, seq in taken:
             done.set_result(seq)
-        self._directory.trim()
+        self._directory.trim(added=len(plan.versions))
         self._empty_log()
 
     def _empty_log(self) -> None:

@@ -98,7 +98,7 @@ def summed(connection: duckdb.DuckDBPyConnection) -> Ledger:
 
 def owners_of(connection: duckdb.DuckDBPyConnection) -> Owners:
     """Return the numbers that stand for owners."""
-    rows = connection.execute("SELECT number, tenant, username FROM owners").fetchall()
+    rows = connection.execute("SELECT number, tenant, username FROM owners ORDER BY number").fetchall()
     names = {number: (tenant, user) for number, tenant, user in rows}
     return Owners({owner: number for number, owner in names.items()}, names)
 
