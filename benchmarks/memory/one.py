@@ -86,7 +86,8 @@ def main():
     if loads and given.task != "encode":
         texts, known = [text for _, _, text in memories], list(np.load(given.work / "rows.npy"))
     if given.task == "rows":  # the vector part alone: the question's row is given
-        texts, known = texts + [text for _, text in queries], known + list(np.load(given.work / "query_rows.npy"))
+        texts = texts + [text for _, text in queries]
+        known = known + list(np.load(given.work / "query_rows.npy")[: len(queries)])
     rows = Rows(texts, known)
     began, at = cpu_s(), time.perf_counter()
     system = open_system(given.system, given.folder, rows)

@@ -5,7 +5,8 @@
     python benchmarks/memory/run.py measure --memories 10000 --rounds 3
     python benchmarks/memory/run.py texts --memories 1000000 --users 10000 --encoded 100000
     python benchmarks/memory/run.py measure --memories 1000000 --users 10000 --systems memshadow --tasks use,rows
-    python benchmarks/memory/run.py plot                        # growth.png from results.json
+    python benchmarks/memory/run.py tables                      # as in README.md, from results.json
+    python benchmarks/memory/run.py plot                        # growth.png, from results.json
 
 Figures are CPU time of the process (user + system), one thread; ``results.json`` keeps them, README.md shows them.
 """
@@ -176,6 +177,7 @@ def measure(given):
 def plot(_):
     """Draw growth.png: what one user's search, a single add and the folder cost as memories become more."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     results = json.loads((HERE / "results.json").read_text())
     sizes = {name: int(name.partition("-")[0]) for name in results}
@@ -190,20 +192,48 @@ def plot(_):
     figure, axes = plt.subplots(2, 3, figsize=(14, 7.5), layout="constrained")
     for place, system in enumerate(PERSISTENT):
         for axis, (title, of) in zip(axes.flat, panels.items(), strict=True):
-            points = []
-            for name in sorted(sizes, key=sizes.get):
+            points = {}
+            for name in sorted(sizes, key=len):  # where 10,000 were also measured with 100 a user, those
                 values = _values(results[name].get(system, []), of, sizes[name])
-                points += [(sizes[name], float(np.median(values)))] if values else []
+                points |= {sizes[name]: float(np.median(values))} if values else {}
+            points = sorted(points.items())
             own = system == "memshadow"
             axis.plot(*zip(*points, strict=True) if points else ([], []), marker="o", label=system, color=f"C{place}",
                       linewidth=2.6 if own else 1.1, zorder=3 if own else 2)  # fmt: skip
             axis.set(title=title, xscale="log", yscale="log")
+            axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter="")
             axis.grid(alpha=0.25)
     for axis in axes[1]:
         axis.set_xlabel("memories")
     axes[0, 0].legend(fontsize=8, frameon=False)
     figure.savefig(HERE / "growth.png", dpi=110)
     print(HERE / "growth.png")
+
+
+TABLE = {
+    "load, CPU s": (lambda row: row["load"]["load_cpu_s"], "{:.1f}"),
+    "one user's search, text in, CPU ms": (lambda row: row["use"]["search"]["cpu_ms"], "{:.1f}"),
+    "its wall p50, ms": (lambda row: row["use"]["search"]["wall_p50_ms"], "{:.1f}"),
+    "the same, the question's row given, CPU ms": (lambda row: row["rows"]["search"]["cpu_ms"], "{:.1f}"),
+    "one add, text in, CPU ms": (lambda row: row["use"]["add_one"]["cpu_ms"], "{:.1f}"),
+    "top ten as exact fp32": (lambda row: row["use"]["overlap"], "{:.3f}"),
+    "open and first search, wall s": (lambda row: row["use"]["cold_wall_s"], "{:.1f}"),
+    "disk, MB": (lambda row: row["use"]["disk_bytes"] / 1e6, "{:.0f}"),
+    "resident at its most, MB": (lambda row: row["use"]["rss_mb"], "{:.0f}"),
+}
+
+
+def tables(_):
+    """Print the tables of README.md: medians over the rounds of each comparison."""
+    results = json.loads((HERE / "results.json").read_text())
+    for name, systems in results.items():
+        own = {one: rows for one, rows in systems.items() if rows}
+        print(f"\n{name}\n\n| | {' | '.join(own)} |\n|---|{'---|' * len(own)}")
+        print(f"| rounds | {' | '.join(str(len(rows)) for rows in own.values())} |")
+        for title, (of, form) in TABLE.items():
+            values = [_values(rows, of, 0) for rows in own.values()]
+            cells = [form.format(np.median(value)) if value else "" for value in values]
+            print(f"| {title} | {' | '.join(cells)} |")
 
 
 def _values(rows, of, memories):
@@ -218,7 +248,7 @@ def _values(rows, of, memories):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["peers", "texts", "measure", "plot"])
+    parser.add_argument("what", choices=["peers", "texts", "measure", "tables", "plot"])
     parser.add_argument("--memories", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=1_000)
     parser.add_argument("--encoded", type=int, default=0, help="texts that are really encoded; 0: all")
@@ -229,7 +259,8 @@ def main():
     parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--cache", type=Path, default=HERE / "work" / "cache")
     given = parser.parse_args()
-    {"peers": build_peers, "texts": make_texts, "measure": measure, "plot": plot}[given.what](given)
+    task = {"peers": build_peers, "texts": make_texts, "measure": measure, "tables": tables, "plot": plot}[given.what]
+    task(given)
 
 
 if __name__ == "__main__":

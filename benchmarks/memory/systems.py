@@ -192,7 +192,7 @@ class Txtai:
         self.all = Embeddings(method="external", transform=lambda texts: rows(texts), content=True, backend="numpy")
         self.begun = (folder / "config").exists() or (folder / "config.json").exists()
         if self.begun:
-            self.all.load(str(folder))
+            self.all.load(str(folder), config={"transform": lambda texts: rows(texts)})
 
     def add(self, user, ids, texts):
         told = [(one, {"text": text, "user": user}, None) for one, text in zip(ids, texts, strict=True)]
