@@ -57,33 +57,40 @@ def reembed(
 
 
 def _reembed(parts: Parts, embedder: Embedder, index: MemoryIndex, ranking: Ranking | None, progress: Progress) -> None:
-    before = parts.embedder
-    if embedder.fingerprint != before.fingerprint:
-        begun = any(known.fingerprint == embedder.fingerprint for known in parts.store.embeddings())
-        _declare(parts, embedder, active=False)
-        with parts.gate.alone():
-            stale = _stale(parts, embedder)
-            parts.upcoming = embedder
-        try:
-            if begun:
-                progress(_done(parts, embedder))
-            _fill(parts, embedder, progress)
-            for owner in stale:
-                _fill_again(parts, embedder, owner)
-        except BaseException:
-            with parts.gate.alone():
-                parts.upcoming = None
-            raise
+    index.check(embedder.dim)
+    if embedder.fingerprint != parts.embedder.fingerprint:
+        _catch_up(parts, embedder, progress)
     with parts.gate.alone():
-        if embedder.fingerprint != before.fingerprint:
-            _declare(parts, embedder, active=True)
-        parts.index.close()
+        parts.index.close()  # both may keep their files in one folder
+        index.attach(parts.store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
+        _declare(parts, embedder, active=True)
         parts.embedder, parts.upcoming, parts.index = embedder, None, index
         parts.ranking = ranking or parts.ranking
-        parts.index.attach(parts.store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
     for known in parts.store.embeddings():
         if not known.active:  # the one before, and what others began and nobody finished
             parts.store.retire(known.fingerprint)
+
+
+def _catch_up(parts: Parts, embedder: Embedder, progress: Progress) -> None:
+    """Give every version a row of ``embedder``; from then on each addition has one."""
+    begun = any(known.fingerprint == embedder.fingerprint for known in parts.store.embeddings())
+    _declare(parts, embedder, active=False)
+    seen = parts.store.last_seq
+    stale = set(_stale(parts, embedder)) if begun else set()
+    with parts.gate.alone():
+        if begun:
+            stale |= {owner for owner, _ in parts.store.changed(parts.embedder.fingerprint, after=seen)}
+        parts.upcoming = embedder
+    try:
+        if begun:
+            progress(_done(parts, embedder))
+        _fill(parts, embedder, progress)
+        for owner in sorted(stale):
+            _fill_again(parts, embedder, owner)
+    except BaseException:
+        with parts.gate.alone():
+            parts.upcoming = None
+        raise
 
 
 def _declare(parts: Parts, embedder: Embedder, *, active: bool) -> None:
@@ -129,17 +136,18 @@ def claim(parts: Parts) -> None:
 
 
 def _stale(parts: Parts, embedder: Embedder) -> list[Owner]:
-    """Return owners that were written to since the last row of an embedder that nobody keeps up: a run was cut off.
+    """Return owners of whom some row of an embedder may be of neighbours that are gone: nobody kept its rows up.
 
-    A row that depends on its neighbours may then be of neighbours that are gone.
+    That is each who was written to after the oldest row; an owner whose rows were all kept up is made again in vain.
     """
     if embedder.reach == (0, 0):
         return []
-    rows = (one for owner, _ in parts.store.owners() for one in parts.store.stored(owner, embedder.fingerprint))
-    newest = max((one.written_seq for one in rows if one.record.current), default=None)
-    if newest is None:
-        return []
-    return [owner for owner, _ in parts.store.changed(parts.embedder.fingerprint, after=newest)]
+    found = []
+    for owner, newest in parts.store.changed(parts.embedder.fingerprint, after=0):
+        rows = (one.written_seq for one in parts.store.stored(owner, embedder.fingerprint) if one.record.current)
+        if min(rows, default=newest) < newest:
+            found.append(owner)
+    return found
 
 
 def _fill_again(parts: Parts, embedder: Embedder, owner: Owner) -> None:

@@ -225,8 +225,9 @@ class Memory:
         scope = scope or self.scope
         if last < 1:
             raise DataError(f"last={last}; needed: at least 1.")
-        block = self._parts.index.block(scope.owner)
-        places = np.flatnonzero(self._allowed(block, scope, Filter()))
+        with self._parts.gate.together():
+            block = self._parts.index.block(scope.owner)
+            places = np.flatnonzero(self._allowed(block, scope, Filter()))
         if scope.session is not None:
             places = places[np.argsort(block.turns[places], kind="stable")]
         return self.store.versions(scope.owner, block.seqs[places[-last:]].tolist())
@@ -299,7 +300,8 @@ class Memory:
     def stats(self, *, scope: Scope | None = None) -> Stats:
         """Return what is kept for a scope's owner."""
         scope = scope or self.scope
-        block = self._parts.index.block(scope.owner)
+        with self._parts.gate.together():
+            block, embedder, report = self._parts.index.block(scope.owner), self.embedder, self._parts.index.report
         everything = block.allowed(scope, Filter(latest_only=False))
         allowed = np.ones(block.size, dtype=bool) if everything is None else everything
         return Stats(
@@ -307,9 +309,9 @@ class Memory:
             versions=int(np.count_nonzero(allowed)),
             sessions=len(set(block.sessions[allowed].tolist()) - {session_hash(None)}),
             last_seq=self.store.last_seq,
-            embedder=self.embedder.name,
-            dim=self.embedder.dim,
-            warnings=self._parts.index.report,
+            embedder=embedder.name,
+            dim=embedder.dim,
+            warnings=report,
         )
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Remember, recall, change, forget: what a caller may count on, on the reference store and index."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from small import contextual, hashing, hybrid, memory
 
 from memshadow.data.index.reference import ReferenceIndex
-from memshadow.errors import DataError, NotFoundError, StoreError
+from memshadow.errors import ConfigError, DataError, NotFoundError, StoreError
 from memshadow.memory.intake import passages_of
 from memshadow.memory.ranking import VectorRanking
 from memshadow.types import Draft, Memory as Said, Scope
@@ -250,6 +251,58 @@ def test_a_cut_off_reembedding_goes_on_with_what_changed_meanwhile():
     assert m.search("figs", k=1)[0].text == "three figs"
     m.reembed(contextual(), index=ReferenceIndex(), ranking=VectorRanking())
     check_rows(m)
+
+
+def test_two_cuts_leave_no_row_of_a_neighbour_that_is_gone():
+    m = memory()
+    m.add(["one apple", "two pears", "three figs"], scope=Scope(user="al", session="s"))
+    m.add([f"number {i}" for i in range(400)], scope=Scope(user="bo", session="s"))
+
+    def cut(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        m.reembed(contextual(), index=ReferenceIndex(), progress=cut)
+    m.forget(m.search("two pears", k=1, scope=Scope(user="al"))[0].record.id, scope=Scope(user="al"))
+    portions = iter(range(2))  # what was done before, and the first portion of what was not
+
+    with pytest.raises(StopIteration):
+        m.reembed(contextual(), index=ReferenceIndex(), progress=lambda _: next(portions))
+    m.reembed(contextual(), index=ReferenceIndex(), ranking=VectorRanking())
+    check_rows(m)
+
+
+def test_nobody_is_shown_an_index_that_is_not_ready():
+    m = memory()
+    m.add(["tea", "rice"])
+    told = []
+
+    def asked():
+        told.extend([m.stats().memories, len(m.recent()), len(m.search("tea"))])
+
+    class Slow(ReferenceIndex):
+        def attach(self, *given, **named):
+            other.start()
+            other.join(timeout=0.2)  # it must wait until this is done
+            super().attach(*given, **named)
+
+    other = threading.Thread(target=asked)
+    m.reembed(contextual(), index=Slow())
+    other.join()
+    assert told == [2, 2, 2]
+
+
+def test_an_index_that_does_not_take_the_rows_is_refused_before_anything_is_done():
+    class Narrow(ReferenceIndex):
+        def check(self, dim):
+            raise ConfigError(f"not {dim}")
+
+    m = memory()
+    m.add(["tea", "rice"])
+    with pytest.raises(ConfigError, match="not 64"):
+        m.reembed(contextual(), index=Narrow())
+    assert [known.fingerprint for known in m.store.embeddings()] == [hashing().fingerprint]
+    assert texts(m.search("rice", k=1)) == ["rice"]
 
 
 def test_one_embedder_is_taken_up_at_a_time():

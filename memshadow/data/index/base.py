@@ -130,6 +130,10 @@ class MemoryIndex(Protocol):
     - ``close`` saves; twice is once.
     """
 
+    def check(self, dim: int) -> None:
+        """Refuse, with a ConfigError, rows of a width that this index is not set up for; changes nothing."""
+        ...
+
     def attach(self, store: MemoryStore, *, fingerprint: str, dim: int, read: Reader) -> None:
         """Begin to serve the vectors that ``store`` has of ``fingerprint``."""
         ...

@@ -78,13 +78,17 @@ class ExactIndex:
         """Return what was found wrong with the files at ``attach`` or since."""
         return tuple(self._report)
 
-    def attach(self, store: MemoryStore, *, fingerprint: str, dim: int, read: Reader) -> None:
-        """Begin to serve the vectors that ``store`` has of ``fingerprint``; ConfigError: they are too narrow."""
+    def check(self, dim: int) -> None:
+        """Refuse rows that are too narrow for a first look."""
         if self._first is not None and self._first.dims >= dim:
             raise ConfigError(
                 f"first_dims={self._first.dims} leaves nothing for a second look at rows of {dim} numbers; give fewer, "
                 "or null to score all rows wholly"
             )
+
+    def attach(self, store: MemoryStore, *, fingerprint: str, dim: int, read: Reader) -> None:
+        """Begin to serve the vectors that ``store`` has of ``fingerprint``; ConfigError: as ``check``."""
+        self.check(dim)
         self._store, self._fingerprint, self._dim, self._read = store, fingerprint, dim, read
         rows = dict(store.owners())
         self._places = self._trusted(rows)

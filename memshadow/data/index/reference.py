@@ -69,6 +69,9 @@ class ReferenceIndex:
 
     report: tuple[str, ...] = ()
 
+    def check(self, dim: int) -> None:
+        """Take rows of any width."""
+
     def attach(self, store: MemoryStore, *, fingerprint: str, dim: int, read: Reader) -> None:
         """Note what to read."""
         self._store, self._fingerprint, self._dim, self._read = store, fingerprint, dim, read
