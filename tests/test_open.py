@@ -10,6 +10,7 @@ import memshadow
 from memshadow import Scope
 from memshadow.data.index.blocks import ExactIndex
 from memshadow.errors import ConfigError, DataError, StoreError
+from memshadow.memory import settings
 from memshadow.memory.asynchronous import AsyncMemory
 from memshadow.memory.service import Memory
 from memshadow.memory.settings import merged, remembered
@@ -69,6 +70,47 @@ def test_the_folder_has_one_holder_and_one_embedder(tmp_path):
         memshadow.open(tmp_path, overrides=["embedder.dim=1024"])
     with memshadow.open(tmp_path) as memory:  # the refused setting was not remembered
         assert memory.embedder.dim == 2048
+
+
+REMOTE = ["embedder=remote", "embedder.url=http://127.0.0.1:9/v1", "embedder.model=any", "embedder.dim=4"]
+
+
+@pytest.mark.parametrize("choice", ["embedder=remote", 'embedder="remote"', "embedder=static/../remote"])
+def test_a_folder_sends_nothing_away(tmp_path, caplog, choice):
+    said = {"format": 1, "overrides": [choice, *REMOTE[1:], "embedder.key_env=HOME", *LIGHT[1:]]}
+    (tmp_path / "settings.json").write_text(json.dumps(said))
+    with memshadow.open(tmp_path, overrides=["embedder.context_turns=0"]) as memory:
+        assert memory.embedder.name.startswith("minilm")
+    assert "may not decide" in caplog.text
+    with memshadow.open(tmp_path / "own", overrides=[*REMOTE, *LIGHT[1:]]) as memory:  # who says so may
+        assert memory.embedder.name == "remote-any"
+    assert remembered(tmp_path / "own") == LIGHT[1:]
+    with pytest.raises(StoreError, match=r"remote-any .*say so at each opening"):
+        memshadow.open(tmp_path / "own")
+    memshadow.open(tmp_path / "own", overrides=REMOTE).close()
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_a_second_bolt_holds_where_the_first_does_not(tmp_path, monkeypatch, announced):
+    """Whatever a folder's file gets past the first one, this call must have said where texts go."""
+    monkeypatch.setattr(settings, "_kept", list)
+    memshadow.open(tmp_path, overrides=LIGHT).close()
+    said = {"format": 1, "overrides": REMOTE}
+    if announced:
+        said = {"format": 1, "overrides": ["embedder=hashing", "embedder.dim=64"], "announced": REMOTE}
+    (tmp_path / "settings.json").write_text(json.dumps(said))
+    for words in ([], ["ranking=vector"]):
+        with pytest.raises(ConfigError, match=r"behind an address \(embedder\).* did not say so"):
+            memshadow.open(tmp_path, overrides=words)
+    with pytest.raises(StoreError, match=r"remote-any .* came"):  # said; refused for its vectors only
+        memshadow.open(tmp_path, overrides=REMOTE)
+
+
+def test_an_announcement_that_was_given_up_goes_with_the_next_opening(tmp_path):
+    memshadow.open(tmp_path, overrides=LIGHT).close()
+    settings.announce(tmp_path, ["embedder=static"])
+    memshadow.open(tmp_path).close()
+    assert (remembered(tmp_path), settings.announced(tmp_path)) == (LIGHT, [])
 
 
 def test_a_slip_is_told_and_leaves_nothing(tmp_path):

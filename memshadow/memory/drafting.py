@@ -76,6 +76,8 @@ def moment(value: Any, name: str) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise DataError(f"{name} must be a time, got {type(value).__name__}; e.g. 2026-03-01T09:30:00Z.")
+    if value != value:  # pandas' NaT calls itself a datetime
+        raise DataError(f"{name}={value} is no time; leave it out where the time is not known.")
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except (OverflowError, ValueError) as error:

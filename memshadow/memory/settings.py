@@ -1,43 +1,65 @@
 """What a folder of memories was opened with, so that it is opened with the same again. Takes overrides as they are.
 
-Only choices about how memories are made and found are kept, and only those are taken from a file that came with a
-folder: an override is text like ``embedder=static`` or ``ranking.k1=1.2``. Where files lie (``*.folder``), what is
-built (``*._target_``), addresses, and what is read from the environment are neither kept nor taken: a folder that came
-from elsewhere must not decide where texts and secrets go. Who uses ``embedder=remote`` says so at each opening.
+A folder may come from elsewhere, and must not decide where texts, keys and files go. So only this is kept, and only
+this is taken from its file: the choice of a part by its plain name (``embedder=static``, never ``remote``), and plain
+or quoted values of settings inside it (``ranking.k1=1.2``). No addresses, no names of keys, no folders (``*.folder``),
+nothing that says what is built (``*._target_``), and nothing that is followed (``${...}``): a path that holds such
+signs is kept in the one form that is not, as :func:`memshadow.config.quoted` writes it. Who uses an embedder behind an
+address says so at each opening.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from memshadow.errors import ConfigError
 from memshadow.training.atomic import write_bytes
 
 FILE = "settings.json"
 _FORMAT = 1
-_KEPT = re.compile(
-    r"((embedder|ranking|index|store|supersession|tokenizer|near_threshold)(\.[\w.]+)?|embedder@embedder\.encoder)="
-)
-_NEVER = re.compile(r"[\w.]*\.folder=|.*_target_|.*://|embedder(@[\w.]+)?=remote|.*oc\.env", re.DOTALL)
+_PART = r"(?:embedder|ranking|index|store|supersession|tokenizer)"
+_CHOICE = rf"(?:{_PART}|embedder@embedder\.encoder)=(?!remote\Z)[a-z][a-z0-9_]*"
+_NAME = rf"(?:{_PART}(?:\.(?!(?:folder|url|uri|key_env)[.=])[a-z][a-z0-9_]*)+|near_threshold)"
+_PLAIN = r"[\w./\\+%@~:-]*(?: +[\w./\\+%@~:-]+)*"
+_DOUBLE = r'"(?:[^"\\$\x00-\x1f]|\$(?!\{))*"'
+_SINGLE = r"'(?:[^'\\$\x00-\x1f]|\$(?!\{)|\\\$\{|\\(?!\$\{)[^\x00-\x1f])*'"  # ``${`` behind a sign that escapes it only
+_KEPT = re.compile(rf"{_CHOICE}|{_NAME}=(?:{_PLAIN}|{_DOUBLE}|{_SINGLE})")
 _FILES = re.compile(r"""(?P<name>[\w.]+\.(model|cache))=(?P<quote>['"]?)(?P<path>[^'"\\$]+)(?P=quote)""")
 _PACKAGED = "minilm"  # a name, also where a folder is called so
+_LOG = logging.getLogger("memshadow.memory")
 
 
 def remembered(folder: Path) -> list[str]:
-    """Return the overrides that a folder is opened with; none where it is new.
+    """Return the overrides that a folder is opened with; none where it is new. What it may not hold is told, not taken.
 
     Raises:
         ConfigError: the file is damaged or of a newer version.
     """
-    return _read(folder)[0]
+    return _taken(folder, _read(folder)[0])
 
 
 def announced(folder: Path) -> list[str]:
     """Return the overrides that were announced and not settled yet; errors as ``remembered``."""
-    return _read(folder)[1]
+    return _taken(folder, _read(folder)[1])
+
+
+def endpoints(tree: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield place, address and name of the key of each embedder in a composed config that texts are sent away to.
+
+    What is built where ``_target_`` is followed cannot be seen here, so it counts as one.
+    """
+    if isinstance(tree, Mapping):
+        target = str(tree.get("_target_", ""))
+        if "${" in target or target.endswith(".RemoteEmbedder"):
+            yield path, tree.get("url"), tree.get("key_env")
+    inner = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, value in inner:
+        yield from endpoints(value, f"{path}.{name}" if path else str(name))
 
 
 def merged(old: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -56,13 +78,13 @@ def keep(folder: Path, overrides: Sequence[str], *, settled: bool = False) -> No
 
     ``settled``: what was announced has come to pass, and is announced no more.
     """
-    upcoming = announced(folder)
-    _write(folder, [_from_anywhere(word) for word in _kept(overrides)], [] if settled else upcoming)
+    upcoming = [] if settled else _kept(_read(folder)[1])
+    _write(folder, _kept([_from_anywhere(word) for word in overrides]), upcoming)
 
 
 def announce(folder: Path, overrides: Sequence[str]) -> None:
     """Write down what the folder may have to be opened with soon, while another embedder is being taken up."""
-    _write(folder, remembered(folder), [_from_anywhere(word) for word in _kept(overrides)])
+    _write(folder, _kept(_read(folder)[0]), _kept([_from_anywhere(word) for word in overrides]))
 
 
 def _read(folder: Path) -> tuple[list[str], list[str]]:
@@ -79,7 +101,7 @@ def _read(folder: Path) -> tuple[list[str], list[str]]:
         ) from None
     if version != _FORMAT:
         raise ConfigError(f"{file} has format {version!r}; this version reads {_FORMAT}. Use the one that wrote it.")
-    return _kept(overrides), _kept(upcoming)
+    return overrides, upcoming
 
 
 def _write(folder: Path, overrides: list[str], upcoming: list[str]) -> None:
@@ -89,7 +111,25 @@ def _write(folder: Path, overrides: list[str], upcoming: list[str]) -> None:
 
 
 def _kept(overrides: Sequence[str]) -> list[str]:
-    return [word for word in overrides if _KEPT.match(word) and not _NEVER.match(word)]
+    """Return what a folder may hold; where the choice of a part is not among it, what was set inside goes with it."""
+    fit = [word for word in overrides if _KEPT.fullmatch(word) and "://" not in word]
+    names = {word.partition("=")[0] for word in fit}
+    lost = {word.partition("=")[0] for word in overrides} - names
+    return [word for word in fit if _part(word.partition("=")[0]) not in lost]
+
+
+def _taken(folder: Path, said: Sequence[str]) -> list[str]:
+    """Return the words of a folder's file that it may hold, and tell of the others."""
+    kept = _kept(said)
+    if refused := sorted({word for word in said if word not in kept}):
+        _LOG.warning(
+            "%s says %s, which a folder may not decide (where texts, keys and files go), so it is left out. If it is "
+            "yours, say it at each opening (overrides=[...], or on the command line); if the folder came from "
+            "elsewhere, do not trust it.",
+            folder / FILE,
+            ", ".join(f"{word!r:.80}" for word in refused),
+        )
+    return kept
 
 
 def _from_anywhere(word: str) -> str:

@@ -2,7 +2,7 @@
 
 One at a time. What may be chosen is decided by whoever starts the service; a choice's name is all that comes from
 outside. A run that is stopped, fails or is killed leaves the embedder before in charge, and the next one goes on behind
-the rows that are there.
+the rows that are there. What went wrong is told in general words: the details, which name paths, are for the log.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 
-from memshadow.errors import DataError, MemshadowError
+from memshadow.errors import ConfigError, DataError, MemshadowError
 from memshadow.memory.service import Memory
 from memshadow.memory.upcoming import Upcoming
 from memshadow.models.base import Embedder
@@ -75,7 +75,7 @@ class Succession:
         Raises:
             DataError: there is no such choice.
             RunningError: another one is being taken up.
-            MemshadowError: it cannot be made, e.g. nobody holds the title.
+            ConfigError: it cannot be made here, e.g. nobody holds the title; the log says why.
         """
         if choice not in self._choices:
             known = ", ".join(self._choices) or "nothing (its setting embedders says what)"
@@ -83,7 +83,7 @@ class Succession:
         if not self._busy.acquire(blocking=False):
             raise RunningError("another embedder is being taken up already; GET /v1/embedder says how far that is.")
         try:
-            upcoming = self._choices[choice]()
+            upcoming = self._made(choice)
             if begun := upcoming.embedder.fingerprint != self._memory.embedder.fingerprint:
                 self._start(upcoming)
         except BaseException:
@@ -100,6 +100,13 @@ class Succession:
         if self._thread is not None:
             self._thread.join(wait_s)
 
+    def _made(self, choice: str) -> Upcoming:
+        try:
+            return self._choices[choice]()
+        except MemshadowError as error:
+            _LOG.warning("making the choice %s: %s", choice, error)
+            raise ConfigError(f"the choice {choice!r} cannot be made on this server; its log says why.") from error
+
     def _start(self, upcoming: Upcoming) -> None:
         total = sum(count for _, count in self._memory.store.owners())
         self._run, self._error = _Run(embedder=upcoming.embedder, total=total), None
@@ -111,11 +118,9 @@ class Succession:
             upcoming.take_up(self._memory, progress=self._advance)
         except _StoppedError:
             pass
-        except MemshadowError as error:
-            _LOG.warning("taking up %s: %s", upcoming.embedder.name, error)
-            self._error = str(error)
         except Exception as error:
-            _LOG.error("taking up %s", upcoming.embedder.name, exc_info=error)
+            known = isinstance(error, MemshadowError)
+            _LOG.error("taking up %s: %s", upcoming.embedder.name, error, exc_info=None if known else error)
             self._error = f"taking up {upcoming.embedder.name} failed; the service's log says why."
         finally:
             self._run = None

@@ -61,3 +61,10 @@ def test_what_could_not_be_told_again_is_refused(given, message):
 
 def test_an_id_may_be_of_any_script():
     assert drafted("x", id="日本 / ø").id == "日本 / ø"
+
+
+def test_a_time_that_is_none_is_refused():
+    """pandas' NaT, as an empty field of a table comes."""
+    nat = pytest.importorskip("pandas").NaT
+    with pytest.raises(DataError, match="happened_at=NaT is no time; leave it out"):
+        drafted("x", happened_at=nat)

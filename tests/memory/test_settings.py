@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from memshadow.memory.settings import FILE, announce, announced, keep, merged, remembered
+from memshadow.config import as_overrides, config_dir, load
+from memshadow.memory.settings import FILE, announce, announced, endpoints, keep, merged, remembered
 
 FOREIGN = [
     "index.folder=/elsewhere",
@@ -21,6 +22,35 @@ FOREIGN = [
     "embedder.url=https://example.org/v1",
     "embedder.url=${oc.env:ADDRESS}/a@b",
     "embedder.key_env=${oc.env:HOME}",
+    'embedder="remote"',
+    "embedder='remote'",
+    "embedder= remote",
+    "embedder=./remote",
+    "embedder=../embedder/remote",
+    "embedder=static/../remote",
+    "embedder=../../tmp/folder/evil",
+    "index=../../tmp/folder/evil",
+    'embedder@embedder.encoder="remote"',
+    "embedder=static\n",
+    "embedder.url=http${embedder.model}//example.org/v1",
+    "embedder.url=example.org",
+    "embedder.uri=runs/mlflow.db",
+    "embedder.key_env=ANY_VARIABLE",
+    "embedder.encoder.key_env=ANY_VARIABLE",
+    "embedder.url.a=b",
+    "embedder.model=${oc.env:HOME}",
+    "embedder.model=\\${oc.env:HOME}",
+    "embedder.model='${oc.env:HOME}'",
+    "embedder.model='\\\\${oc.env:HOME}'",
+    'embedder.model="\\${oc.env:HOME}"',
+    "embedder.model='a' 'b'",
+    "embedder.model=a://b",
+    "embedder.views={k1:0.9}",
+    "ranking.k1=choice(1,2)",
+    "ranking.k1=1,2",
+    "+embedder.more=1",
+    "~ranking",
+    "embedder._partial_=true",
 ]
 KEPT = ["embedder=static", "embedder.views.k1=0.9", "ranking=vector"]
 
@@ -36,6 +66,86 @@ def test_places_and_secrets_are_not_kept(tmp_path):
 def test_places_and_secrets_are_not_taken(tmp_path, word):
     (tmp_path / FILE).write_text(json.dumps({"format": 1, "overrides": ["ranking=vector", word]}))
     assert remembered(tmp_path) == ["ranking=vector"]
+
+
+@pytest.mark.parametrize("word", ["embedder.url=example.org", "index=../../tmp/folder/evil"])
+@pytest.mark.parametrize("read", [remembered, announced])
+def test_what_is_not_taken_is_told(tmp_path, caplog, word, read):
+    said = {"format": 1, "overrides": ["ranking=vector", word], "announced": ["ranking=vector", word]}
+    (tmp_path / FILE).write_text(json.dumps(said))
+    assert read(tmp_path) == ["ranking=vector"]
+    (told,) = caplog.messages
+    assert told.startswith(f"{tmp_path / FILE} says '{word}', which a folder may not decide")
+    assert "say it at each opening" in told
+    keep(tmp_path, ["ranking=vector"])
+    assert word not in (tmp_path / FILE).read_text()
+    assert len(caplog.messages) == 1
+
+
+def test_what_was_set_inside_a_choice_that_is_not_kept_goes_with_it(tmp_path):
+    keep(tmp_path, ["ranking=vector", "embedder.dim=4", "embedder=remote", "embedder.model=any"])
+    assert remembered(tmp_path) == ["ranking=vector"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a b",
+        "it's",
+        "${oc.env:HOME}",
+        "\\${folder}",
+        "C:\\models\\x",
+        "a\\",
+        "[a], {b}",
+        "$a",
+        "é",
+        "'\"",
+        "\\\\${a}'\\",
+    ],
+)
+def test_any_path_is_kept_as_config_writes_it_and_read_back(tmp_path, path):
+    words = ["embedder=champion", *as_overrides("embedder", {"model": path, "version": 3})]
+    keep(tmp_path, words)
+    assert remembered(tmp_path) == words
+    assert load("memory", remembered(tmp_path)).embedder.model == path
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "near_threshold=0.9",
+        "index=exact_fp16",
+        "index.first_dims=null",
+        "store.precision=fp32",
+        "ranking.method='rrf'",
+        "ranking.k1=-1.2e-3",
+        "embedder.model=runs/my model/one",
+        "tokenizer.model=~/models/one",
+        "embedder.encoder.model=minilm",
+        "embedder@embedder.encoder=hashing",
+    ],
+)
+def test_what_users_say_is_kept(tmp_path, word):
+    keep(tmp_path, [word])
+    assert remembered(tmp_path) == [word]
+
+
+def test_no_shipped_setting_that_is_an_address_or_from_the_environment_is_kept(tmp_path):
+    kept = set()
+    for file in sorted(config_dir().glob("*/*.yaml")):
+        for line in file.read_text().splitlines():
+            name, _, value = line.strip().partition(": ")
+            if "://" in value or "oc.env" in value or name.endswith(("folder", "url", "uri", "key_env")):
+                keep(tmp_path, [f"embedder.{name}=a"])
+                kept |= {name} if remembered(tmp_path) else set()
+    assert kept <= {"cache"}  # where a table is kept that can be made again
+
+
+def test_an_embedder_behind_an_address_is_found_wherever_it_stands():
+    remote = {"_target_": "memshadow.models.remote.RemoteEmbedder", "url": "u", "key_env": "k"}
+    odd = {"_target_": "${somewhere}"}
+    tree = {"embedder": {"_target_": "memshadow.X", "encoder": remote}, "index": [odd], "near_threshold": 1.0}
+    assert list(endpoints(tree)) == [("embedder.encoder", "u", "k"), ("index.0", None, None)]
 
 
 def test_a_path_leads_to_the_same_from_every_folder(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from memshadow.errors import CheckpointError
 from memshadow.models import fingerprint
 from memshadow.models.fingerprint import fingerprint_of
 
@@ -97,6 +98,60 @@ def test_a_folder_that_others_may_write_to_is_not_believed(model, hashed, tmp_pa
     note.parent.chmod(0o777)
     fingerprint_of(model)
     assert len(hashed) == 2
+
+
+@pytest.mark.parametrize("change", [lambda note: note.chmod(0o622), lambda note: note.chmod(0o660)])
+def test_a_note_that_others_may_write_to_is_not_believed(change, model, hashed, tmp_path):
+    right = fingerprint_of(model)
+    (note,) = notes(tmp_path)
+    change(note)
+    assert fingerprint_of(model) == right
+    assert len(hashed) == 2
+    assert note.stat().st_mode & 0o777 == 0o600  # written anew
+
+
+def test_a_note_of_another_user_is_not_believed(model, hashed, tmp_path, monkeypatch):
+    fingerprint_of(model)
+    (note,) = notes(tmp_path)
+    true = os.fstat
+    monkeypatch.setattr(
+        os, "fstat", lambda handle: os.stat_result([*true(handle)[:4], os.getuid() + 1, *true(handle)[5:]])
+    )
+    assert fingerprint._recalled(note, [fingerprint._seen(model / name) for name in fingerprint._FILES]) is None
+
+
+def test_a_relative_cache_folder_is_ignored(model, hashed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    fingerprint_of(model)
+    assert not (tmp_path / "here").exists()
+    assert len(list((tmp_path / "home/.cache/memshadow/fingerprints").iterdir())) == 1
+
+
+def _homeless():
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_who_has_no_home_has_no_notes(model, hashed, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(fingerprint.Path, "home", _homeless)
+    assert fingerprint_of(model) == fingerprint_of(model)
+    assert len(hashed) == 2
+
+
+def test_where_files_have_no_owner_nothing_is_believed(model, hashed, monkeypatch):
+    monkeypatch.delattr(os, "getuid")
+    assert fingerprint_of(model) == fingerprint_of(model)
+    assert len(hashed) == 2
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(model):
+    (model / "1_Pooling").write_text("a file")
+    with pytest.raises(CheckpointError, match=r"1_Pooling is a file; needed: a folder"):
+        fingerprint_of(model)
+    with pytest.raises(CheckpointError, match=r"config\.json is a file"):
+        fingerprint_of(model / "config.json")
 
 
 def test_without_a_cache_it_is_worked_out_each_time(model, hashed, monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ import pytest
 import memshadow
 from memshadow.cli import main
 from memshadow.data.index.reference import ReferenceIndex
-from memshadow.errors import ConfigError, DataError
+from memshadow.errors import CheckpointError, ConfigError, DataError
 from memshadow.memory.ranking import VectorRanking
 from memshadow.memory.service import Memory
 from memshadow.memory.settings import announced, remembered
@@ -70,7 +70,7 @@ def wide() -> Paced:
 @pytest.fixture
 def client(memory: Memory, wide: Paced, serve: Any, token: str, tmp_path: Path) -> Iterator[Client]:
     def nobody() -> Upcoming:
-        raise ConfigError("nobody holds the title")
+        raise CheckpointError("nobody holds the title in /srv/secret")
 
     choices = {"wide": choice(tmp_path, wide), "champion": nobody}
     with serve(memory, embedders=choices) as url, closing(Client(url, token=token, timeout_s=20.0)) as client:
@@ -121,7 +121,7 @@ def test_what_is_in_use_already_is_told_and_nothing_begins(client: Client, ask_o
         ({"embedder": "wide", "embedder.model": "/etc"}, 422, "there is no such field"),
         ({}, 422, "embedder: this field is needed"),
         (b"{", 400, "no JSON"),
-        ({"embedder": "champion"}, 422, "nobody holds the title"),
+        ({"embedder": "champion"}, 422, "the choice 'champion' cannot be made on this server; its log says why."),
     ],
 )
 def test_a_body_names_a_choice_and_nothing_else(client: Client, ask_of: Any, body: Any, status: int, says: str) -> None:
@@ -137,12 +137,16 @@ def test_it_needs_the_token(client: Client, ask_of: Any) -> None:
         assert ask_of(client, method, "/v1/embedder", {"embedder": "wide"}, Authorization=None)[0] == 401
 
 
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [(DataError("the endpoint is gone"), "the endpoint is gone"), (ZeroDivisionError("secret"), "log says why")],
-)
-def test_what_went_wrong_is_told_and_it_can_be_tried_again(
-    client: Client, wide: Paced, error: Exception, says: str
+def test_why_a_choice_cannot_be_made_is_for_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        client.reembed("champion")
+    assert "secret" not in str(refusal.value)
+    assert "nobody holds the title in /srv/secret" in caplog.text
+
+
+@pytest.mark.parametrize("error", [DataError("/srv/secret is gone"), ZeroDivisionError("/srv/secret")])
+def test_that_it_went_wrong_is_told_and_it_can_be_tried_again(
+    client: Client, wide: Paced, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.add("tea")
     wide.broken = error
@@ -150,7 +154,8 @@ def test_what_went_wrong_is_told_and_it_can_be_tried_again(
     client.reembed("wide")
     standing = waited(client)
     assert standing.active.dim == 256
-    assert says in str(standing.error)
+    assert standing.error == "taking up hashing-512 failed; the service's log says why."
+    assert "/srv/secret" in caplog.text
     assert client.search("tea")[0].text == "tea"
     client.add("while nothing is taken up")
     wide.broken = None

@@ -57,6 +57,7 @@ class Neighbours:
         """The newest version that was ever taken up: no later one is in here."""
         self.moved: Int64[ndarray, " m"] = np.zeros(0, dtype=np.int64)
         """Seqs that were taken up once and must be again."""
+        self._late = self.moved  # seqs that were forgotten since a taking up began: its block may be too old for them
 
     @classmethod
     def built(cls, block: ExactBlock, shape: Shape, stop: Callable[[], bool]) -> Neighbours | None:
@@ -80,9 +81,16 @@ class Neighbours:
         tail = np.arange(int(block.seqs.searchsorted(self.last_seq, side="right")), block.size)
         return np.union1d(_places(block, self.moved), tail) if len(self.moved) else tail
 
-    def take_up(self, block: ExactBlock, stop: Callable[[], bool]) -> None:
-        """Add what is missing, a few rows at a time."""
-        missing = self.missing(block)
+    def take_up(self, read: Callable[[], ExactBlock], stop: Callable[[], bool]) -> None:
+        """Add what is missing of the block that ``read`` returns, a few rows at a time.
+
+        The block is read after what moves is noted, so that nothing moves unseen between the two.
+        """
+        with self._lock:
+            self._late = np.zeros(0, dtype=np.int64)
+        block = read()
+        with self._lock:
+            missing = self.missing(block)
         for first in range(0, len(missing), _AT_ONCE):
             if stop():
                 return
@@ -96,6 +104,7 @@ class Neighbours:
             hit = np.isin(self.seqs, gone) & self.alive
             self.alive = self.alive & ~hit
             self.dead += int(hit.sum())
+            self._late = np.union1d(self._late, gone)
             self.moved = np.union1d(self.moved, gone) if moved else np.setdiff1d(self.moved, gone)
             self.forgotten |= not moved
             self._version += 1
@@ -148,8 +157,8 @@ class Neighbours:
             bits = np.packbits(mask, bitorder="little")
             how = parameters(self._shape, k, share)
             how.sel = self._module.IDSelectorBitmap(len(bits), self._module.swig_ptr(bits))
-        pointer = self._module.swig_ptr(np.ascontiguousarray(query, dtype=np.float32))
-        self._index.search_c(1, pointer, k, asked.scores_at, asked.found_at, how)
+        row = np.ascontiguousarray(query, dtype=np.float32)  # by name: a pointer keeps nothing alive
+        self._index.search_c(1, self._module.swig_ptr(row), k, asked.scores_at, asked.found_at, how)
         found = asked.found
         found = found.copy() if found[-1] >= 0 else found[found >= 0]  # what is lacking stands at the end as -1
         return found[mask[found]] if mask is not None and self._shape.on_gpu else found
@@ -158,12 +167,14 @@ class Neighbours:
         rows = np.ascontiguousarray(block.rows(places))
         self._index.add(rows)
         seqs = block.seqs[places]
+        fresh = np.isin(seqs, self._late, invert=True)
         self.hashes = np.append(self.hashes, row_hashes(rows))
-        self.alive = np.append(self.alive, np.ones(len(seqs), dtype=bool))
+        self.alive = np.append(self.alive, fresh)
+        self.dead += len(fresh) - int(np.count_nonzero(fresh))
         self.seqs = np.append(self.seqs, seqs)
         self.last_seq = max(self.last_seq, int(seqs.max(initial=-1)))
         if len(self.moved):
-            self.moved = np.setdiff1d(self.moved, seqs)
+            self.moved = np.setdiff1d(self.moved, seqs[fresh])
         self._version += 1
 
     def packed(self) -> tuple[int, bytes]:

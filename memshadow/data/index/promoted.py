@@ -211,9 +211,12 @@ class PromotedIndex(ExactIndex):
                 self._neighbours[owner] = neighbours
                 for applied in journal:
                     self._tell(owner, neighbours, applied)
-        neighbours.take_up(super().block(owner), self._closed.is_set)
-        if made is not None and not made.forgotten:
+        exact = super().block
+        neighbours.take_up(lambda: exact(owner), self._closed.is_set)
+        if made is not None:
             self._write_file(owner, made)
+            if made.forgotten:  # perhaps while it was written: no such row stays in a file
+                self._remove(owner)
 
     # Files: one an owner, signed with the folder's key
 
@@ -226,7 +229,7 @@ class PromotedIndex(ExactIndex):
             path.unlink(missing_ok=True)
 
     def _write_file(self, owner: Owner, neighbours: Neighbours) -> None:
-        if (path := self._path(owner)) and self._files:
+        if (path := self._path(owner)) and self._files and not neighbours.forgotten:
             rows, content = neighbours.packed()
             head = {"owner": owner, "rows": rows, **self._made_as()}
             write_bytes(path, signed(self._files.key(), head, content), mode=0o600)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Any
 
@@ -21,6 +21,7 @@ from memshadow.types import Draft, Record, Source
 
 _INT64, _INT32, _UINT64 = 2**63, 2**31, 2**64
 _ENDS = ("update", "supersede")
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 def admitted(change: Change) -> Change:
@@ -57,7 +58,7 @@ def utc(when: datetime) -> datetime:
 
 
 def _end(end: End) -> End:
-    if not _are((end.at,), datetime) or end.by not in _ENDS or not _succeeds(end.by, end.superseded_by):
+    if not _is_time(end.at) or end.by not in _ENDS or not _succeeds(end.by, end.superseded_by):
         raise StoreError(
             f"version {end.seq} ends at {end.at!r} by {end.by!r} with superseded_by={end.superseded_by!r}; needed: a "
             "time, and the id of the memory that takes its place for 'supersede', none for 'update'."
@@ -91,12 +92,13 @@ def _record(record: Record) -> Record:
             f"memory {record.id!r} comes with ended_at={record.ended_at}, ended_by={record.ended_by!r}, superseded_by="
             f"{record.superseded_by!r}; needed: all of an end (update, or supersede by another) or nothing of it."
         )
-    if not (_are((record.ingested_at,), datetime) and _are((record.ended_at,), datetime, NoneType)):
+    if not (_is_time(record.ingested_at) and (record.ended_at is None or _is_time(record.ended_at))):
         raise StoreError(
             f"memory {record.id!r} has ingested_at={record.ingested_at!r}, ended_at={record.ended_at!r}; needed: times."
         )
     draft, ingested, ended = _draft(record.draft, record.id), utc(record.ingested_at), record.ended_at
-    if draft is record.draft and ingested is record.ingested_at and record.seq == 0 and ended is None:
+    unended = ended is None and record.ended_seq is None
+    if draft is record.draft and ingested is record.ingested_at and record.seq == 0 and unended:
         return record  # copying costs more than all the checks
     return replace(record, draft=draft, ingested_at=ingested, ended_at=ended and utc(ended), ended_seq=None, seq=0)
 
@@ -124,13 +126,20 @@ def _check_kinds(draft: Draft, name: str) -> None:
         and _are((source.provider, source.model, source.tool), str)
         and _are((draft.importance,), int, float)
         and 0 <= draft.importance <= 1
-        and _are((draft.happened_at,), datetime, NoneType)
+        and (draft.happened_at is None or _is_time(draft.happened_at))
         and _are((draft.metadata,), dict, Mapping)
     ):
         raise StoreError(
             f"memory {name!r} holds a field of the wrong kind; needed: text, texts as tags, a Source, an "
             f"importance from 0 to 1, a time or none, a mapping of metadata: {draft!r:.300}"
         )
+
+
+def _is_time(value: object) -> bool:
+    """Return whether this is a moment that microseconds can tell: pandas' NaT calls itself a datetime and is none."""
+    if type(value) is datetime:
+        return True
+    return isinstance(value, datetime) and isinstance((utc(value) - _EPOCH) // _MICROSECOND, int)
 
 
 def _are(values: Iterable[object], *kinds: type) -> bool:

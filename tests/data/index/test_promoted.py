@@ -238,6 +238,31 @@ def test_writing_while_it_is_built(grown: tuple[Topics, PromotedIndex]) -> None:
     assert recall(small, index, None) >= 0.97
 
 
+def test_what_moves_while_an_older_snapshot_is_taken_up_is_found(grown: tuple[Topics, PromotedIndex]) -> None:
+    small, index = grown
+    made = neighbours.Neighbours.built(index.block(ANN), index._shape, lambda: False)
+    assert made
+    small.add(index, "ann", 3)
+    older, (moving, going, _) = index.block(ANN), small.records("ann")[-3:]
+
+    def meanwhile() -> bool:
+        applied = small.write("ann", [small.revector("ann", moving), Erase(owner=ANN, id=going.id)])
+        index.apply(ANN, applied)
+        made.forget(applied.revectored, moved=True)
+        made.forget(applied.erased, moved=False)
+        return False
+
+    made.take_up(lambda: older, meanwhile)
+    block = PromotedBlock(index.block(ANN), made, 16)
+    place = int(block.seqs.searchsorted(moving.seq))
+    row = block.rows(np.array([place]))[0]
+    assert made.missing(block).tolist() == [place]
+    assert block.nearest(row, k=1, allowed=None).places.tolist() == [place]
+    made.take_up(lambda: block, lambda: False)
+    assert made.missing(block).tolist() == []
+    assert block.nearest(row, k=1, allowed=None).places.tolist() == [place]
+
+
 def test_without_faiss_every_row_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise MissingExtraError("faiss", "serve")

@@ -81,3 +81,24 @@ def test_an_end_of_wrong_kinds_is_refused(wrong):
     assert admitted(good) == good
     with pytest.raises(StoreError, match="needed"):
         admitted(replace(good, **wrong))
+
+
+def test_a_time_that_microseconds_cannot_tell_is_refused():
+    """pandas' NaT passes for a datetime; its Timestamp is one."""
+    pandas = pytest.importorskip("pandas")
+    given = insert("a")
+    untimely = [
+        replace(given.record, ingested_at=pandas.NaT),
+        replace(given.record, **ENDED | {"ended_at": pandas.NaT}),
+        replace(given.record, draft=replace(given.record.draft, happened_at=pandas.NaT)),
+    ]
+    for change in (*(replace(given, record=record) for record in untimely),
+                   End(owner=OWNER, seq=1, at=pandas.NaT, by="update")):  # fmt: skip
+        with pytest.raises(StoreError, match="needed"):
+            admitted(change)
+    admitted(replace(given, record=replace(given.record, ingested_at=pandas.Timestamp(NOW))))
+
+
+def test_a_version_that_has_not_ended_has_no_write_that_ended_it():
+    given = insert("a")
+    assert admitted(replace(given, record=replace(given.record, ended_seq=9))).record == given.record

@@ -158,6 +158,51 @@ def test_a_bad_call_fails_alone_in_its_group(store: EmbeddedStore) -> None:
     assert store.last_seq == 2
 
 
+def test_a_time_that_is_none_fails_alone(store: EmbeddedStore) -> None:
+    """pandas' NaT: the database would refuse it with the whole transaction, and the store then takes nothing more."""
+    nat = pytest.importorskip("pandas").NaT
+    good = insert("a")
+    bad = replace(good, record=replace(good.record, draft=replace(good.record.draft, happened_at=nat)))
+    with pytest.raises(StoreError, match="a time or none"):
+        store.write([bad])
+    assert store.write([good]) == 1
+
+
+def test_the_number_of_a_refused_owner_is_never_given_again(store: EmbeddedStore) -> None:
+    """A reader may have looked it up before the refusal, and would read whoever has it next."""
+    evil, good = ("local", "evil"), ("local", "good")
+    number = store._owners.add(evil)
+    store._owners.drop(evil)
+    store.write([insert("a", owner=good)])
+    assert store._owners.numbers[good] > number
+
+
+def test_a_waiting_reader_of_a_refused_owner_reads_nobody_else(store: EmbeddedStore) -> None:
+    evil, good = ("local", "evil"), ("local", "good")
+    number = store._owners.add(evil)
+    store._directory.begin(number)  # evil's first write is being checked
+    waits = store._directory.lock
+
+    class Refused:
+        """The lock, got after evil's write was refused and good took the number."""
+
+        def __enter__(self) -> None:
+            if threading.current_thread() is threading.main_thread():
+                store._directory.lock = waits
+                store._owners.drop(evil)
+                store._directory.drop(number)
+                store._owners._last = number - 1
+                store.write([insert("a", owner=good)])
+            waits.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            waits.release()
+
+    store._directory.lock = Refused()  # type: ignore[assignment]
+    assert store.current(evil, ["a"]) == []
+    assert store._owners.numbers[good] == number
+
+
 def test_one_group_may_insert_end_revector_and_forget_the_same_memory(store: EmbeddedStore, open_store: Open) -> None:
     """The net effect is written, whatever became of a version before it reached the database."""
     over = pause(store)
@@ -231,6 +276,16 @@ def test_what_was_queued_is_written_before_the_store_closes(store: EmbeddedStore
     store.close()
     assert all(future.done() and future.exception() is None for future in futures)
     assert open_store().last_seq == 30
+
+
+def test_what_a_reader_does_to_metadata_stays_with_it(store: EmbeddedStore) -> None:
+    given = insert("a")
+    kept = replace(given.record, draft=replace(given.record.draft, metadata={"k": [1]}))
+    store.write([replace(given, record=kept)])
+    for _ in range(3):
+        (record,) = store.versions(OWNER, [1])
+        assert record.draft.metadata == {"k": [1]}
+        record.draft.metadata["k"].append(2)
 
 
 def test_a_cancelled_call_is_not_written(store: EmbeddedStore) -> None:

@@ -77,15 +77,20 @@ class Owners:
 
     numbers: dict[Owner, int]
     names: dict[int, Owner]
+    _last: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Go on after the last number that was written."""
+        self._last = max(self.names, default=0)
 
     def add(self, owner: Owner) -> int:
-        """Return the number of an owner seen for the first time."""
-        number = next(reversed(self.names), 0) + 1
-        self.numbers[owner], self.names[number] = number, owner
-        return number
+        """Return the number of an owner seen for the first time; no other ever had it while this process runs."""
+        self._last += 1
+        self.numbers[owner], self.names[self._last] = self._last, owner
+        return self._last
 
     def drop(self, owner: Owner) -> None:
-        """Forget what ``add`` did."""
+        """Forget what ``add`` did; the number is not given again: a reader may be holding it."""
         del self.names[self.numbers.pop(owner)]
 
 

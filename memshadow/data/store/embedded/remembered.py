@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 
 from memshadow.types import Record
@@ -15,11 +17,13 @@ _LONGEST_TEXT = 4_000
 class Remembered:
     """At most ``most`` records by number. A record that ends or goes is dropped before anyone is told that it did.
 
-    ``stamp`` changes with every drop: what was read before a drop is not kept after it.
+    Metadata are kept as text and made anew each time: they are all of a record that a caller could change. ``stamp``
+    changes with every drop: what was read before a drop is not kept after it.
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._records, self._lock = most, OrderedDict[int, tuple[int, Record]](), Lock()
+        self._most, self._lock = most, Lock()
+        self._records: OrderedDict[int, tuple[int, Record, str]] = OrderedDict()
         self.stamp = 0
 
     def found(self, owner: int, seqs: Sequence[int]) -> dict[int, Record]:
@@ -28,7 +32,7 @@ class Remembered:
             kept = {seq: self._records[seq] for seq in seqs if seq in self._records}
             for seq in kept:
                 self._records.move_to_end(seq)
-        return {seq: record for seq, (number, record) in kept.items() if number == owner}
+        return {seq: _with(record, told) for seq, (number, record, told) in kept.items() if number == owner}
 
     def keep(self, owner: int, records: Mapping[int, Record], *, stamp: int) -> None:
         """Keep what was read when the stamp was ``stamp``."""
@@ -37,7 +41,8 @@ class Remembered:
                 return
             for seq, record in records.items():
                 if len(record.draft.text) <= _LONGEST_TEXT:
-                    self._records[seq] = (owner, record)
+                    metadata = record.draft.metadata
+                    self._records[seq] = owner, record, json.dumps(metadata) if metadata else ""
             while len(self._records) > self._most:
                 self._records.popitem(last=False)
 
@@ -47,3 +52,8 @@ class Remembered:
             for seq in seqs:
                 self._records.pop(seq, None)
             self.stamp += 1
+
+
+def _with(record: Record, metadata: str) -> Record:
+    """Return a record with metadata of its own; most have none."""
+    return replace(record, draft=replace(record.draft, metadata=json.loads(metadata))) if metadata else record

@@ -234,10 +234,10 @@ class EmbeddedStore:
 
     def _histories(self, owner: Owner, memory_ids: Sequence[str]) -> dict[str, list[Record]]:
         self._check_open()
-        number = self._owners.numbers.get(owner)
-        if number is None:
-            return {}
-        with self._directory.lock:
+        with self._directory.lock:  # over both: an owner whose first write is refused loses its number
+            number = self._owners.numbers.get(owner)
+            if number is None:
+                return {}
             memories = self._directory.of(number).memories
             seqs = [known.seq for name in dict.fromkeys(memory_ids) for known in memories.get(name, ())]
         histories: dict[str, list[Record]] = {}
