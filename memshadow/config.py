@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).resolve().parent
 _OWN_FOLDER = "config_dir="
+_LIVE = re.compile(r"(?<!\\)((?:\\\\)*)\$\{")
+"""An interpolation that is followed: its backslashes, if any, escape each other."""
 _ENVIRONMENT = "${oc.env:"
 _FOLLOWED, _ENDING = re.compile(r"(\\*)\$\{"), re.compile(r"(\\+)(?='|\Z)")
 _SCALARS = {int, float, str, bool, type(None)}
@@ -129,7 +131,7 @@ def _veiled(tree: Any) -> Any:
         return {key: _veiled(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_veiled(item) for item in tree]
-    return tree.replace("${", r"\${") if isinstance(tree, str) and _ENVIRONMENT in tree else tree
+    return _LIVE.sub(r"\1\\${", tree) if isinstance(tree, str) and _ENVIRONMENT in tree else tree
 
 
 def build(node: DictConfig | Mapping[str, Any], **runtime: Any) -> Any:

@@ -125,6 +125,14 @@ def test_secrets_never_leave_in_plain_form(monkeypatch: pytest.MonkeyPatch) -> N
     assert composed.remote.key == "hush"
 
 
+def test_what_is_escaped_already_stays_text_when_it_is_written_down():
+    said = OmegaConf.create(
+        {"folder": r"at \${oc.env:HOME}", "twice": r"at \\\${oc.env:HOME}", "key": "${oc.env:HOME}"}
+    )
+    found = plain(said, resolve=True)
+    assert found == {"folder": "at ${oc.env:HOME}", "twice": r"at \${oc.env:HOME}", "key": "${oc.env:HOME}"}
+
+
 def test_a_node_becomes_its_object_and_runtime_comes_over_it() -> None:
     assert isinstance(build(OmegaConf.create(BM25_NODE)), BM25)
     node = OmegaConf.create({**BM25_NODE, "texts": "???"})
