@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memshadow.cli._words import understood
-from memshadow.errors import ConfigError, DataError, MemshadowError, StoreError
+from memshadow.errors import ConfigError, DataError, MemshadowError
 
 if TYPE_CHECKING:
     from memshadow.memory.service import Memory
@@ -64,8 +64,9 @@ def _done(folder: Path, wanted: Sequence[str]) -> Told:
 def _opened(folder: Path, wanted: Sequence[str]) -> Memory:
     """Open a folder as it is remembered; as it is to be, where its settings are behind it."""
     import memshadow
+    from memshadow.memory.reembedding import OtherEmbedderError
 
-    with suppress(StoreError):
+    with suppress(OtherEmbedderError):
         return memshadow.open(folder)
     return memshadow.open(folder, overrides=wanted)
 

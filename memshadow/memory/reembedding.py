@@ -58,14 +58,19 @@ def reembed(
 
 def _reembed(parts: Parts, embedder: Embedder, index: MemoryIndex, ranking: Ranking | None, progress: Progress) -> None:
     index.check(embedder.dim)
-    if embedder.fingerprint != parts.embedder.fingerprint:
-        _catch_up(parts, embedder, progress)
-    with parts.gate.alone():
-        parts.index.close()  # both may keep their files in one folder
-        index.attach(parts.store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
-        _declare(parts, embedder, active=True)
-        parts.embedder, parts.upcoming, parts.index = embedder, None, index
-        parts.ranking = ranking or parts.ranking
+    try:
+        if embedder.fingerprint != parts.embedder.fingerprint:
+            _catch_up(parts, embedder, progress)
+        with parts.gate.alone():
+            parts.index.close()  # both may keep their files in one folder
+            index.attach(parts.store, fingerprint=embedder.fingerprint, dim=embedder.dim, read=entries)
+            _declare(parts, embedder, active=True)
+            parts.embedder, parts.upcoming, parts.index = embedder, None, index
+            parts.ranking = ranking or parts.ranking
+    except BaseException:
+        with parts.gate.alone():
+            parts.upcoming = None
+        raise
     for known in parts.store.embeddings():
         if not known.active:  # the one before, and what others began and nobody finished
             parts.store.retire(known.fingerprint)
@@ -81,16 +86,11 @@ def _catch_up(parts: Parts, embedder: Embedder, progress: Progress) -> None:
         if begun:
             stale |= {owner for owner, _ in parts.store.changed(parts.embedder.fingerprint, after=seen)}
         parts.upcoming = embedder
-    try:
-        if begun:
-            progress(_done(parts, embedder))
-        _fill(parts, embedder, progress)
-        for owner in sorted(stale):
-            _fill_again(parts, embedder, owner)
-    except BaseException:
-        with parts.gate.alone():
-            parts.upcoming = None
-        raise
+    if begun:
+        progress(_done(parts, embedder))
+    _fill(parts, embedder, progress)
+    for owner in sorted(stale):
+        _fill_again(parts, embedder, owner)
 
 
 def _declare(parts: Parts, embedder: Embedder, *, active: bool) -> None:

@@ -305,6 +305,23 @@ def test_an_index_that_does_not_take_the_rows_is_refused_before_anything_is_done
     assert texts(m.search("rice", k=1)) == ["rice"]
 
 
+def test_a_switch_that_fails_leaves_the_old_embedder_alone_in_charge():
+    class Broken(ReferenceIndex):
+        def attach(self, *given, **named):
+            raise OSError("no room")
+
+    m = memory()
+    m.add(["tea", "rice"])
+    with pytest.raises(OSError, match="no room"):
+        m.reembed(contextual(), index=Broken())
+    added = m.add("milk")
+    assert texts(m.search("milk", k=1)) == ["milk"]
+    lacking = m.store.unembedded(contextual().fingerprint, after=0, limit=10)
+    assert [record.id for record in lacking] == [added.id]  # nobody makes rows for it any more
+    m.reembed(contextual(), index=ReferenceIndex(), ranking=VectorRanking())
+    check_rows(m)
+
+
 def test_one_embedder_is_taken_up_at_a_time():
     m = memory()
     m.add("tea")
