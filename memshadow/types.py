@@ -14,8 +14,9 @@ _LONGEST_NAME = 256
 class Memory:
     """One thing that was said, verbatim.
 
-    ``id`` is unique in its corpus. ``turn`` orders the memories of one session, ``timestamp`` is the time of the
-    event (naive means local to the conversation; ``None`` means unknown: normal input, not an error).
+    ``id`` is unique in its corpus. ``turn`` orders the memories of one session (``session_id`` ``""``: a lone note, of
+    no session), ``timestamp`` is the time of the event (naive means local to the conversation; ``None`` means unknown:
+    normal input, not an error).
     """
 
     id: str
@@ -60,6 +61,8 @@ class Conversation:
     id: str
     memories: tuple[Memory, ...]
     questions: tuple[Question, ...] = ()
+    corpus: str = ""
+    """Name of the corpus that it was read from; ``""`` where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,10 +201,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why a hit is where it is: each part's raw score and its rank (from 1) in that part's own list."""
+    """Why a hit is where it is: each part's raw score and its rank (from 1) in that part's own list.
+
+    A part that did not look at the hit has no score. ``notes`` say what was left out of the ranking, and why.
+    """
 
     scores: Mapping[str, float] = field(hash=False)
     ranks: Mapping[str, int] = field(hash=False)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,15 +287,15 @@ def in_context(memories: Sequence[Memory], *, before: int, after: int) -> list[P
     """Return each memory as a passage with up to ``before`` and ``after`` neighbours of its own session.
 
     ``memories`` are one conversation in the order of saying. The last ``after`` passages of a session change when it
-    goes on; all others are final.
+    goes on; all others are final. What is of no session has no neighbours.
     """
     said = [m.said() for m in memories]
     passages = []
     for i, memory in enumerate(memories):
         first, last = i, i + 1
-        while first > max(0, i - before) and memories[first - 1].session_id == memory.session_id:
+        while first > max(0, i - before) and memories[first - 1].session_id == memory.session_id != "":
             first -= 1
-        while last < min(len(memories), i + 1 + after) and memories[last].session_id == memory.session_id:
+        while last < min(len(memories), i + 1 + after) and memories[last].session_id == memory.session_id != "":
             last += 1
         passages.append(
             Passage(

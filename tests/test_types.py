@@ -76,3 +76,13 @@ def test_nothing_gives_nothing():
 def test_a_session_that_comes_back_begins_again():
     said = [memory(0, "one"), memory(1, "two"), memory(2, "one")]
     assert around(in_context(said, before=5, after=5)) == [([], "0", []), ([], "1", []), ([], "2", [])]
+
+
+def test_lone_notes_have_no_neighbours():
+    said = [memory(0, ""), memory(1, ""), memory(2, "one"), memory(3, "one")]
+    assert around(in_context(said, before=5, after=5)) == [
+        ([], "0", []),
+        ([], "1", []),
+        ([], "2", ["3"]),
+        (["2"], "3", []),
+    ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from memshadow.memory.evaluation import Scored
+    from memshadow.memory.recall.viewing import Viewer
     from memshadow.memory.retrieval import Retriever
     from memshadow.models.base import Embedder
     from memshadow.models.metrics import Estimate
@@ -109,15 +110,54 @@ def forgetting(embedders: Mapping[str, Embedder]) -> list[dict[str, Any]]:
     return rows
 
 
-def held_out_table(model: Path, encoder: Embedder, held_out: Sequence[Conversation], *, seed: int) -> list[Scored]:
-    """Score a trained model beside the baselines on conversations it never saw; the model itself comes last."""
-    from memshadow.memory.evaluation import score
-    from memshadow.memory.retrieval import VectorRetriever, baselines
+def held_out_table(
+    model: Path, encoder: Embedder, held_out: Sequence[Conversation], *, seed: int, viewer: Viewer | None = None
+) -> list[Scored]:
+    """Score a trained model beside the baselines on conversations it never saw; the model itself comes last.
 
-    heads = head_systems(model, encoder, k1=BM25_K1, b=BM25_B)
-    trained = heads[:1] or [VectorRetriever(name="trained", embedder=embedder_of(model, encoder))]
+    ``viewer``: of a ranker; what an embedder is measured by has none.
+    """
+    from memshadow.memory.evaluation import score
+    from memshadow.memory.retrieval import baselines
+
     others = baselines(encoder, dim=2048, k1=BM25_K1, b=BM25_B, seed=seed)
-    return score([*others, *heads[1:], *trained], held_out)
+    if viewer is not None:
+        kept = [one for one in others if not one.name.startswith("random-")]
+        return score([*kept, *context_fusions(encoder, viewer), trained(model, encoder, viewer)], held_out)
+    heads = head_systems(model, encoder, k1=BM25_K1, b=BM25_B)
+    return score([*others, *heads[1:], *(heads[:1] or [trained(model, encoder)])], held_out)
+
+
+def trained(model: Path, encoder: Embedder, viewer: Viewer | None = None, *, name: str = "trained") -> Retriever:
+    """Return a trained model as what ranks a conversation: an embedder, or with a viewer a ranker."""
+    from memshadow.memory.retrieval import VectorRetriever
+
+    if viewer is None:
+        return VectorRetriever(name=name, embedder=embedder_of(model, encoder))
+    from memshadow.memory.recall.rankers.trained import ranker_of
+    from memshadow.memory.recall.retrieving import RankedRetriever
+    from memshadow.memory.recall.staged import StagedRanking
+
+    ranking = StagedRanking(viewer=viewer, ranker=ranker_of(str(model)))
+    return RankedRetriever(name=name, embedder=encoder, ranking=ranking)
+
+
+def context_fusions(encoder: Embedder, viewer: Viewer) -> list[Retriever]:
+    """Return the untuned fusions of vector, words and the words of two turns."""
+    from memshadow.memory.recall.rankers.base import Ranker
+    from memshadow.memory.recall.rankers.fusions import MinMaxRanker, ReciprocalRanker
+    from memshadow.memory.recall.retrieving import RankedRetriever
+    from memshadow.memory.recall.scene import LISTS
+    from memshadow.memory.recall.staged import StagedRanking
+
+    rankers: dict[str, Ranker] = {
+        "context-rrf": ReciprocalRanker(lists=LISTS),
+        "context-minmax": MinMaxRanker(weights=dict.fromkeys(LISTS, 1 / len(LISTS))),
+    }
+    return [
+        RankedRetriever(name=name, embedder=encoder, ranking=StagedRanking(viewer=viewer, ranker=ranker))
+        for name, ranker in rankers.items()
+    ]
 
 
 def question_scores(scored: Scored) -> list[QuestionScore]:
@@ -134,14 +174,28 @@ def question_scores(scored: Scored) -> list[QuestionScore]:
     ]
 
 
+def rival_of(scored: Sequence[Scored]) -> Scored:
+    """Return what a first champion must beat: BM25; a ranker, the best of the fusions, none of which was tuned."""
+    from memshadow.memory.evaluation import SHOWN
+
+    fusions = [one for one in scored if one.system.startswith("context-")]
+    if not fusions:
+        return next(one for one in scored if one.system == "bm25")
+    others = [one for one in scored[:-1] if one.system.startswith("fusion-")]
+    return max([*fusions, *others], key=lambda one: one.estimate(SHOWN[0]).mean)
+
+
 def figures_of(scored: Sequence[Scored], model: Path, encoder: Embedder, held_out: Sequence[Conversation]) -> Figures:
     """Return the pictures of a run: gain by category, quality over width, a map of one conversation's memories."""
     from memshadow.memory.evaluation import SHOWN
+    from memshadow.memory.recall.rankers.trained import is_ranker
     from memshadow.training.plots import gain_by_category, memory_map, ndcg_over_dims
     from memshadow.types import in_context
 
-    subject, words = scored[-1], next(one for one in scored if one.system == "bm25")
-    found = {"gain_by_category": gain_by_category(gains(subject, words), system=subject.system, baseline="bm25")}
+    subject, rival = scored[-1], rival_of(scored)
+    found = {"gain_by_category": gain_by_category(gains(subject, rival), system=subject.system, baseline=rival.system)}
+    if is_ranker(model):
+        return found
     curve = [
         {"dim": float(one.system.removeprefix("projected-")), "mean": e.mean, "low": e.low, "high": e.high}
         for one in scored

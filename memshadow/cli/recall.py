@@ -69,7 +69,8 @@ def table_of(hits: Sequence[Hit], *, explain: bool) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
-    parts = sorted(hits[0].explanation.scores) if explain and hits[0].explanation else []
+    whys = [hit.explanation for hit in hits if explain and hit.explanation]
+    parts = sorted({part for why in whys for part in why.scores})
     for name in ("score", *parts):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("when", no_wrap=True)
@@ -77,9 +78,14 @@ def table_of(hits: Sequence[Hit], *, explain: bool) -> Table:
     table.add_column("id", style="dim", overflow="fold", max_width=32)
     for hit in hits:
         at, why = hit.record.draft.happened_at, hit.explanation
-        told = [f"{why.scores[part]:.3f} #{why.ranks[part]}" for part in parts] if why else []
+        told = (
+            [f"{why.scores[part]:.3f} #{why.ranks[part]}" if part in why.scores else "" for part in parts]
+            if why
+            else []
+        )
         said = Text(harmless(hit.record.draft.said().rendered()))
         if not hit.record.current:
             said.append(f"  ({hit.record.ended_by}d {hit.record.ended_at:%Y-%m-%d})", style="dim")
         table.add_row(f"{hit.score:.3f}", *told, f"{at:%Y-%m-%d %H:%M}" if at else "", said, Text(hit.record.id))
+    table.caption = "\n".join(dict.fromkeys(note for why in whys for note in why.notes)) or None
     return table

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memshadow.data.corpora.base import ConversationCorpus
     from memshadow.data.partition import Split
     from memshadow.memory.evaluation import Scored
+    from memshadow.memory.recall.viewing import Viewer
     from memshadow.models.base import Embedder
     from memshadow.training.run import TrainResult
     from memshadow.training.tracker import Tracker
@@ -242,7 +243,7 @@ def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tra
 
     model, step = outcome.result.model, outcome.result.steps
     encoder = CachedEmbedder(encoder=build(config.embedder), folder=config.cache_dir)
-    scored = held_out_table(model, encoder, split.held_out, seed=config.seed)
+    scored = held_out_table(model, encoder, split.held_out, seed=config.seed, viewer=_viewer(config))
     figures = outcome.figures | {f"test/{metric}": scored[-1].estimate(metric).mean for metric in SHOWN}
     tracker.log_dataset(name=split.corpus.name, fingerprint=split.corpus.fingerprint, context="held-out")
     tracker.log_metrics(figures, step=step)
@@ -265,10 +266,8 @@ def _challenge(
     tracker: Tracker,
 ) -> str:
     """Register the model; the alias ``champion`` moves to it only if the held-out interval says so. Return why."""
-    from memshadow.cli._measure import question_scores
-    from memshadow.memory.champion import embedder_of
+    from memshadow.cli._measure import question_scores, rival_of, trained
     from memshadow.memory.evaluation import SHOWN, score
-    from memshadow.memory.retrieval import VectorRetriever
     from memshadow.training.champion import QuestionScore, crown
 
     version = tracker.register_model(config.model_name, model, tags={"data": split.corpus.name})
@@ -276,20 +275,26 @@ def _challenge(
         return ""
 
     def rescored(folder: Path) -> Sequence[QuestionScore]:
-        champion = VectorRetriever(name="champion", embedder=embedder_of(folder, encoder))
+        champion = trained(folder, encoder, _viewer(config), name="champion")
         return question_scores(score([champion], split.held_out)[0])
 
+    rival = rival_of(scored)
     verdict = crown(
         uri=config.tracker.uri,
         name=config.model_name,
         version=version,
         scores=question_scores(scored[-1]),
-        baseline=question_scores(next(one for one in scored if one.system == "bm25")),
-        baseline_name="bm25",
+        baseline=question_scores(rival),
+        baseline_name=rival.system,
         metric=SHOWN[0],
         rescore=rescored,
     )
     return f"version {version} of {config.model_name}: {verdict.reason}"
+
+
+def _viewer(config: DictConfig) -> Viewer | None:
+    """Return how a ranker sees questions; ``None`` where an embedder is trained."""
+    return build(config.learner.viewer) if "viewer" in config.learner else None
 
 
 def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:

@@ -13,13 +13,20 @@ from numpy import ndarray
 from memshadow.data.index.base import Applied, Entry
 from memshadow.data.store.base import Change, End, Erase, Insert, Owner, Revector, Row, Stored
 from memshadow.models.base import Embedder
+from memshadow.models.form import form
 from memshadow.models.lexical import terms
 from memshadow.types import Passage, Record, Turn
 
 
 def entry(record: Record, vector: Float32[ndarray, " dim"]) -> Entry:
     """Return a version as an index takes it up."""
-    return Entry(record=record, vector=vector, terms=terms(record.draft.said().rendered()))
+    draft = record.draft
+    return Entry(
+        record=record,
+        vector=vector,
+        terms=terms(draft.said().rendered()),
+        form=form(draft.text, image=bool(draft.image_caption)),
+    )
 
 
 def entries(stored: Sequence[Stored]) -> list[Entry]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +17,8 @@ from memshadow.memory.fusion import min_max, reciprocal_rank
 from memshadow.models.lexical import TermStatistics
 
 Allowed = Bool[ndarray, " size"]
+Reading = Callable[[Int64[ndarray, " n"]], Sequence[str]]
+"""Gives what was said at some places of a block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,19 +29,27 @@ class Asked:
     terms: Sequence[str]
     statistics: TermStatistics
     """Of what may be returned, see :func:`statistics_of`."""
+    text: str = ""
+    """As it was asked."""
+    as_of: datetime | None = None
+    """The moment that is asked about; ``None``: now."""
+    read: Reading | None = None
+    """Gives what was said at some places, for a ranking that reads; ``None``: texts cannot be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
     """Places of a block, best first, with scores.
 
-    ``parts`` are the raw scores of each part for all that was ranked; hit i stands there at ``among[i]``.
+    ``parts`` are the raw scores of each part for all that was ranked, NaN where a part did not look; hit i stands there
+    at ``among[i]``. ``notes`` say what a user should know of the order: a stage that was left out, and why.
     """
 
     places: Int64[ndarray, " k"]
     scores: Float[ndarray, " k"]
     parts: Mapping[str, Float[ndarray, " n"]]
     among: Int64[ndarray, " k"]
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable

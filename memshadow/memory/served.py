@@ -30,6 +30,7 @@ class Remembers(Protocol):
 class ServedRetriever:
     """Adds each conversation as a user's, session by session, and asks for every memory of it in order.
 
+    What is of no session (``session_id`` ``""``) is added without one: lone notes.
     Memories said twice word for word at the same time are kept once, so they share one score. At most 1,000 memories a
     conversation can be told apart; the rest gets the lowest score.
     """
@@ -50,7 +51,7 @@ class ServedRetriever:
         added: list[Added] = []
         for session, turns in groupby(memories, key=lambda memory: memory.session_id):
             drafts = [_draft(turn) for turn in turns]
-            added += self._memory.add(drafts, scope=Scope(user=user, session=session))
+            added += self._memory.add(drafts, scope=Scope(user=user, session=session or None))
         return [one.id for one in added]
 
     def _row(self, hits: Sequence[Hit], ids: Sequence[str]) -> Float[ndarray, " n"]:

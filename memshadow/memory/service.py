@@ -202,7 +202,15 @@ class Memory:
             allowed = self._allowed(block, scope, given)
             counted = statistics_of(block, allowed, asked)
             row = parts.embedder.embed_queries([query], statistics=counted)[0]
-            ranked = parts.ranking.rank(block, allowed, Asked(vector=row, terms=asked, statistics=counted), k=k)
+            question = Asked(
+                vector=row,
+                terms=asked,
+                statistics=counted,
+                text=query,
+                as_of=given.as_of,
+                read=lambda places: self._said(scope, block, places),
+            )
+            ranked = parts.ranking.rank(block, allowed, question, k=k)
         return self._hits(scope, given, block, ranked, explain=explain)
 
     def context(
@@ -331,6 +339,12 @@ class Memory:
             return np.isin(block.seqs, np.asarray(self.store.matching(scope, given), dtype=np.int64))
         return allowed
 
+    def _said(self, scope: Scope, block: Block, places: ndarray) -> list[str]:
+        """Return what was said at some places of a block; "" for what is gone since it was read."""
+        seqs = block.seqs[places].tolist()
+        kept = {record.seq: record.draft.said().rendered() for record in self.store.versions(scope.owner, seqs)}
+        return [kept.get(seq, "") for seq in seqs]
+
     def _hits(self, scope: Scope, given: Filter, block: Block, ranked: Ranked, *, explain: bool) -> list[Hit]:
         """Read every hit again from the store: only what is there, and is the scope's, leaves."""
         seqs = block.seqs[ranked.places].tolist()
@@ -351,5 +365,9 @@ def _holds(record: Record, given: Filter) -> bool:
 
 def _explained(ranked: Ranked, place: int) -> Explanation:
     at = int(ranked.among[place])
-    ranks = {name: 1 + int(np.count_nonzero(part > part[at])) for name, part in ranked.parts.items()}
-    return Explanation(scores={name: float(part[at]) for name, part in ranked.parts.items()}, ranks=ranks)
+    looked = {name: part for name, part in ranked.parts.items() if not np.isnan(part[at])}
+    return Explanation(
+        scores={name: float(part[at]) for name, part in looked.items()},
+        ranks={name: 1 + int(np.count_nonzero(part > part[at])) for name, part in looked.items()},
+        notes=ranked.notes,
+    )

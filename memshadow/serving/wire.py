@@ -104,16 +104,15 @@ def _draft_in(told: Mapping[str, Any]) -> Draft:
 def hit_out(hit: Hit) -> dict[str, Any]:
     """Return a hit: its score, why it has it (where that was asked), and the memory."""
     why = hit.explanation
-    explanation = None if why is None else {"scores": dict(why.scores), "ranks": dict(why.ranks)}
-    return {"score": hit.score, "explanation": explanation, "memory": record_out(hit.record)}
+    told = None if why is None else {"scores": dict(why.scores), "ranks": dict(why.ranks), "notes": list(why.notes)}
+    return {"score": hit.score, "explanation": told, "memory": record_out(hit.record)}
 
 
 def hit_in(told: Mapping[str, Any]) -> Hit:
     """Return the hit that :func:`hit_out` told."""
     why = told["explanation"]
-    return Hit(
-        record=record_in(told["memory"]), score=told["score"], explanation=None if why is None else Explanation(**why)
-    )
+    explanation = None if why is None else Explanation(**{**why, "notes": tuple(why.get("notes", ()))})
+    return Hit(record=record_in(told["memory"]), score=told["score"], explanation=explanation)
 
 
 def added_out(added: Added) -> dict[str, Any]:

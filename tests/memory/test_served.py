@@ -12,9 +12,16 @@ SAID = ["I moved to Rome", "Rome! When?", "In May, with the dog", "Look", "The d
 ASKED = ["Where is Rome?", "Whose dog is it?", "When did they move?"]
 
 
-def conversation(name):
+def conversation(name, *, notes=False):
     return [
-        Memory(id=f"{name}{i}", conversation_id=name, session_id=f"s{i // 3}", turn=i, speaker="Ann", text=text)
+        Memory(
+            id=f"{name}{i}",
+            conversation_id=name,
+            session_id="" if notes else f"s{i // 3}",
+            turn=i,
+            speaker="Ann",
+            text=text,
+        )
         for i, text in enumerate(SAID)
     ]
 
@@ -26,6 +33,16 @@ def test_a_vector_memory_scores_as_the_vector_retriever():
         np.testing.assert_allclose(
             served.scores(conversation(name), ASKED), direct.scores(conversation(name), ASKED), atol=1e-5
         )
+
+
+def test_lone_notes_are_added_without_a_session():
+    kept = memory(embedder=contextual(), ranking=VectorRanking())
+    served = ServedRetriever(name="served", memory=kept)
+    direct = VectorRetriever(name="direct", embedder=contextual())
+    notes = conversation("a", notes=True)
+    np.testing.assert_allclose(served.scores(notes, ASKED), direct.scores(notes, ASKED), atol=1e-5)
+    assert {record.scope.session for record in kept.at(user="a").everything()} == {None}
+    assert not np.allclose(direct.scores(notes, ASKED), direct.scores(conversation("a"), ASKED))
 
 
 def test_a_hybrid_memory_scores_as_the_fusion():

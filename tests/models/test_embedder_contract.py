@@ -14,6 +14,7 @@ from memshadow.config import build, config_dir
 from memshadow.errors import MissingExtraError
 from memshadow.models.base import Embedder
 from memshadow.models.lexical import TermStatistics, terms
+from memshadow.models.pretrained import CARRIED
 from memshadow.models.projected import ViewSettings, untrained, write_projection
 from memshadow.types import Passage, Turn
 
@@ -102,7 +103,11 @@ def opened(tiny_bert, endpoint, tmp_path_factory):
         elif "encoder" in node:
             shrink(node.encoder)
             node.update({"model": None, "dim": tiny_dim + node.views.width})
-        elif "model" in set(node) and (OmegaConf.is_missing(node, "model") or node.model == "minilm"):
+        elif "embedder" in node:
+            shrink(node.embedder)
+        elif "model" in set(node) and (OmegaConf.is_missing(node, "model") or node.model in ("minilm", *CARRIED)):
+            if not OmegaConf.is_missing(node, "model") and node.model in CARRIED:
+                node.runtime = "auto"  # what is carried is a graph, the small one is weights
             node.model = str(tiny_bert)
             node.update({k: v for k, v in (("max_tokens", 64), ("batch_tokens", 2048), ("dim", 16)) if k in node})
 

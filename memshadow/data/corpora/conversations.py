@@ -1,9 +1,10 @@
 """The shared form of conversation memory on disk: ``memories.jsonl[.gz]`` and ``questions.jsonl`` in one folder.
 
 A line of memories: ``{id, conversation_id, session_id, turn, timestamp, speaker, text[, image_caption]}``; whatever
-else it holds is kept as metadata. A line of questions: ``{id, conversation_id, question, answer, category, evidence:
-[memory ids][, evidence_audited]}``. Memories stand in the order of saying, a conversation's lines together.
-Knows nothing of who published a set; memory use is one conversation and all questions.
+else it holds is kept as metadata. A lone note has the session ``null`` (or ``""``). A line of questions: ``{id,
+conversation_id, question, answer, category, evidence: [memory ids][, evidence_audited]}``. Memories stand in the order
+of saying, a conversation's lines together. Knows nothing of who published a set; memory use is one conversation and
+all questions.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class ConversationFolder:
                 )
             seen.add(conversation_id)
             asked = tuple(_question(questions_file, line, memories) for line in questions.pop(conversation_id, []))
-            yield Conversation(id=conversation_id, memories=tuple(memories.values()), questions=asked)
+            said = tuple(memories.values())
+            yield Conversation(id=conversation_id, memories=said, questions=asked, corpus=self.name)
         if questions:
             raise DataError(
                 f"{questions_file} asks about conversations that {memories_file.name} does not hold: "
@@ -92,7 +94,7 @@ class ConversationFolder:
         sessions: set[str] = set()
         position = 0
         for number, row in lines:
-            position = position + 1 if previous and previous.session_id == str(row["session_id"]) else 0
+            position = position + 1 if previous and previous.session_id == _session(row) else 0
             try:
                 memory = self._memory(row, position)
                 _check_order(memory, previous, latest, sessions)
@@ -110,7 +112,7 @@ class ConversationFolder:
         return Memory(
             id=str(row["id"]),
             conversation_id=str(row["conversation_id"]),
-            session_id=str(row["session_id"]),
+            session_id=_session(row),
             turn=self.turn_of(row, position),
             speaker=str(row["speaker"] or ""),
             text=str(row["text"] or ""),
@@ -263,10 +265,15 @@ def _question(path: Path, line: tuple[int, Row], memories: Mapping[str, Memory])
     )
 
 
+def _session(row: Row) -> str:
+    session = row["session_id"]
+    return "" if session is None else str(session)
+
+
 def _check_order(memory: Memory, previous: Memory | None, latest: datetime | None, sessions: set[str]) -> None:
     """Raise ``ValueError`` (or ``TypeError``: local and absolute times mixed) where ``memory`` was not said later."""
-    same_session = previous is not None and previous.session_id == memory.session_id
-    if not same_session and memory.session_id in sessions:
+    same_session = previous is not None and previous.session_id == memory.session_id != ""
+    if memory.session_id and not same_session and memory.session_id in sessions:
         raise ValueError(f"session {memory.session_id!r} is taken up again after another one")
     if previous is not None and same_session and memory.turn <= previous.turn:
         raise ValueError(f"turn {memory.turn} follows turn {previous.turn} in session {memory.session_id!r}")

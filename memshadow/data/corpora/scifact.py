@@ -76,7 +76,9 @@ class ScifactCorpus:
             if unknown := [cited for cited in row["relevant"] if cited not in memories]:
                 raise damaged(queries, number, f"it cites {unknown[0]!r}, which {documents.name} does not hold")
             questions.append(self._question(row["_id"], row["text"], row["relevant"]))
-        yield Conversation(id=self.name, memories=tuple(memories.values()), questions=tuple(questions))
+        yield Conversation(
+            id=self.name, memories=tuple(memories.values()), questions=tuple(questions), corpus=self.name
+        )
 
     def assemble(self, downloads: Path, folder: Path) -> None:
         """Turn the release into documents of one text each and claims with the documents that they cite."""

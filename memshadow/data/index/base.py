@@ -32,11 +32,15 @@ def session_hash(name: str | None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A version as an index takes it up; ``terms`` are the stemmed terms of its text, repeats and all."""
+    """A version as an index takes it up; ``terms`` are the stemmed terms of its text, repeats and all.
+
+    ``form`` is 64 bits on how the text is put, whatever who reads them back agrees on; 0 where nothing is known.
+    """
 
     record: Record
     vector: Float32[ndarray, " dim"]
     terms: Sequence[str]
+    form: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +74,19 @@ class Block(Protocol):
     """All versions of one owner at one moment, by seq: a snapshot that later writes do not change.
 
     Arrays are read only, of length ``size``, in the order of ``seqs``. ``ended`` is in microseconds since 1970 UTC and
-    the largest int64 where a version is current. ``digests`` are ``Record.digest``, ``sessions`` a 64-bit hash of the
-    session's name (see ``session_hash``).
+    the largest int64 where a version is current; ``happened`` is the time of the event in the same unit, the smallest
+    int64 where it is unknown. ``digests`` are ``Record.digest``, ``sessions`` a 64-bit hash of the session's name (see
+    ``session_hash``), ``speakers`` the ``text_hash`` of ``Draft.speaker`` (of ``""``, which is not 0, where nobody is
+    named). ``forms`` are ``Entry.form``.
     """
 
     seqs: Int64[ndarray, " size"]
     ended: Int64[ndarray, " size"]
+    happened: Int64[ndarray, " size"]
     turns: Int64[ndarray, " size"]
     sessions: UInt64[ndarray, " size"]
+    speakers: UInt64[ndarray, " size"]
+    forms: UInt64[ndarray, " size"]
     digests: UInt64[ndarray, " size"]
     lengths: Int64[ndarray, " size"]
     """Terms of each text."""
@@ -119,8 +128,8 @@ class MemoryIndex(Protocol):
     The corners, the same for every index:
 
     - Nothing may be asked before ``attach``. ``attach`` never fails because of what lies in the index's own files: what
-      is damaged or foreign is left aside (``report`` says so), what is of another embedder or precision too (which is
-      no fault), and both are made again from the store.
+      is damaged or foreign is left aside (``report`` says so), what is of another embedder or precision, or of an
+      older memshadow that kept less, too (which is no fault), and all are made again from the store.
     - After ``attach`` and after every ``apply``, ``block`` shows everything that the store acknowledged up to then.
     - ``block`` of an owner without versions is empty; it is never ``None``.
     - ``apply`` is called once for each durable write of the store and owner, in the order of ``seq``, from one thread

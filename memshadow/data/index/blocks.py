@@ -311,7 +311,7 @@ class ExactIndex:
         try:
             directory = self._files.open()
             if directory is None:
-                return {}
+                return {}  # new, or an older program's: nothing is wrong
             if not self._fits(directory):
                 return {}  # nothing is wrong: the embedder or the precision was changed
             changed = dict(self._store.changed(self._fingerprint, after=directory.last_seq))

@@ -1,4 +1,4 @@
-"""What filters ask of a version, as columns of numbers. Knows records and filters; nothing of vectors or files."""
+"""What filters and rankings ask of a version, in columns of numbers. Knows records, nothing of vectors or files."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Columns(NamedTuple):
     sessions: UInt64[ndarray, " n"]
     agents: UInt64[ndarray, " n"]
     speakers: UInt64[ndarray, " n"]
+    forms: UInt64[ndarray, " n"]
     kinds: UInt8[ndarray, " n"]
 
     @classmethod
@@ -59,7 +60,7 @@ class Columns(NamedTuple):
         return sum(column.nbytes for column in self)
 
 
-DTYPES = tuple(np.dtype(kind) for kind in ("<i8",) * 6 + ("<u8",) * 4 + ("u1",))
+DTYPES = tuple(np.dtype(kind) for kind in ("<i8",) * 6 + ("<u8",) * 5 + ("u1",))
 
 
 def microseconds(moment: datetime) -> int:
@@ -86,6 +87,7 @@ def _row(entry: Entry) -> tuple[int, ...]:
         session_hash(record.scope.session),
         session_hash(record.scope.agent),
         text_hash(draft.speaker),
+        entry.form,
         _KINDS[draft.kind],
     )
 

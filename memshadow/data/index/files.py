@@ -28,7 +28,8 @@ from numpy import ndarray
 from memshadow.data.store.base import Owner
 from memshadow.training.atomic import clear_errors, remove_drafts, sync, write_bytes
 
-VERSION = 1
+VERSION = 2
+"""Of what blocks hold: 2 added ``Entry.form``. It rises too when what stands there comes to mean something else."""
 _MAGIC = b"MSHINDEX"
 _MAC_BYTES = 32
 _LINE = 64
@@ -137,10 +138,12 @@ class BlockFiles:
             remove_drafts(folder)
 
     def open(self) -> Directory | None:
-        """Return what the folder holds; ``None`` where nothing was ever saved. Removes what no directory names.
+        """Return what the folder holds; ``None`` where nothing was ever saved, or by an older program that kept less.
+
+        Removes what no directory names; an older program's files stay until another directory takes their place.
 
         Raises:
-            DamageError: the directory or the key is not what it was.
+            DamageError: the directory or the key is not what it was, or a newer program wrote it.
         """
         path = self.folder / "directory"
         key = self.key()
@@ -148,7 +151,8 @@ class BlockFiles:
             self.sweep(())
             return None
         directory = _read_directory(path.read_bytes(), key)
-        self.sweep(place.segment for place in directory.places.values())
+        if directory is not None:
+            self.sweep(place.segment for place in directory.places.values())
         return directory
 
     def block(self, place: Place, *, mapped: bool) -> ndarray:
@@ -285,13 +289,16 @@ def opened(key: bytes, file: bytes) -> tuple[dict[str, Any], memoryview]:
     return json.loads(bytes(body[start:end])), body[end + -(end - start) % 8 :]
 
 
-def _read_directory(content: bytes, key: bytes) -> Directory:
+def _read_directory(content: bytes, key: bytes) -> Directory | None:
     try:
         head, table = opened(key, content)
     except DamageError as damage:
         raise DamageError(f"the directory cannot be used: {damage}") from damage
-    if head.get("version") != VERSION:  # another of our files, signed too, has none
-        raise DamageError(f"the directory is of version {head.get('version')}, this program reads {VERSION}")
+    version = head.get("version")
+    if isinstance(version, int) and version < VERSION:
+        return None
+    if version != VERSION:  # another of our files, signed too, has none
+        raise DamageError(f"the directory is of version {version}, this program reads {VERSION}")
     try:
         rows = np.frombuffer(table, dtype=_PLACE).tolist()
         places = {(owner[0], owner[1]): Place(*row) for owner, row in zip(head["owners"], rows, strict=True)}

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
-from memshadow.data.index.base import Applied, Block, Entry, Nearest, Postings, Reader, session_hash
-from memshadow.data.index.columns import CURRENT, microseconds
+from memshadow.data.index.base import Applied, Block, Entry, Nearest, Postings, Reader, session_hash, text_hash
+from memshadow.data.index.columns import CURRENT, UNKNOWN, microseconds
 from memshadow.data.store.base import Filter, MemoryStore, Owner
 from memshadow.data.store.selection import passes
 from memshadow.types import Scope
@@ -24,8 +24,12 @@ class ReferenceBlock:
         self.ended = _read_only(
             np.array([microseconds(r.ended_at) if r.ended_at else CURRENT for r in records], dtype=np.int64)
         )
+        happened = [r.draft.happened_at for r in records]
+        self.happened = _read_only(np.array([microseconds(t) if t else UNKNOWN for t in happened], dtype=np.int64))
         self.turns = _read_only(np.array([r.turn for r in records], dtype=np.int64))
         self.sessions = _read_only(np.array([session_hash(r.scope.session) for r in records], dtype=np.uint64))
+        self.speakers = _read_only(np.array([text_hash(r.draft.speaker) for r in records], dtype=np.uint64))
+        self.forms = _read_only(np.array([e.form for e in entries], dtype=np.uint64))
         self.digests = _read_only(np.array([r.digest % 2**64 for r in records], dtype=np.uint64))
         self.lengths = _read_only(np.array([len(e.terms) for e in entries], dtype=np.int64))
 

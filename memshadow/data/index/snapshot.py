@@ -62,6 +62,8 @@ class ExactBlock:
         "digests",
         "ended",
         "first",
+        "forms",
+        "happened",
         "lengths",
         "matrix",
         "owner",
@@ -69,6 +71,7 @@ class ExactBlock:
         "seqs",
         "sessions",
         "size",
+        "speakers",
         "terms",
         "turns",
     )
@@ -86,8 +89,9 @@ class ExactBlock:
             column.setflags(write=False)
         self.owner, self.columns, self.matrix, self.patches, self.terms = owner, columns, matrix, patches, terms
         self.first = first
-        self.seqs, self.ended, self.turns = columns.seqs, columns.ended, columns.turns
-        self.sessions, self.digests, self.lengths = columns.sessions, columns.digests, columns.lengths
+        self.seqs, self.ended, self.happened, self.turns = columns.seqs, columns.ended, columns.happened, columns.turns
+        self.sessions, self.speakers, self.forms = columns.sessions, columns.speakers, columns.forms
+        self.digests, self.lengths = columns.digests, columns.lengths
         self.size = len(columns.seqs)
         self._all = _read_only(np.ones(self.size, dtype=bool))
         self._current: Bool[ndarray, " size"] | None = None

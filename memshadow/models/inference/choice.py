@@ -15,6 +15,8 @@ from memshadow.models.inference.base import Runtime
 from memshadow.models.inference.bert import WEIGHTS, is_bert, read_bert, read_json, weights_digest
 
 NAMES = ("torch-fp32", "torch-bf16", "onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-bf16", "transformers-fp32")
+EXPORTED = ("exported-cls", "exported-mean")
+"""Graphs that came as they are (``model.onnx``), by what their export does not say: how to pool."""
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -25,8 +27,8 @@ def engine_file(precision: str) -> str:
 
 def open_runtime(folder: Path, name: str, *, device: str, threads: int) -> Runtime:
     """Return the runtime ``name`` on the weights in ``folder``; ``auto`` decides by :func:`automatic`."""
-    if name != "auto" and name not in NAMES:
-        raise ConfigError(f"runtime={name!r} is none of: auto, {', '.join(NAMES)}")
+    if name not in ("auto", *NAMES, *EXPORTED):
+        raise ConfigError(f"runtime={name!r} is none of: auto, {', '.join((*NAMES, *EXPORTED))}")
     if device not in DEVICES or threads < 0:
         raise ConfigError(f"device must be one of {', '.join(DEVICES)} and threads >= 0; got {device=}, {threads=}")
     if name == "auto":
@@ -34,6 +36,10 @@ def open_runtime(folder: Path, name: str, *, device: str, threads: int) -> Runti
     engine, precision = name.split("-")
     if engine == "onnx":
         return _onnx(folder, precision, threads)
+    if engine == "exported":
+        from memshadow.models.inference.exported import ExportedRuntime
+
+        return ExportedRuntime(folder, pooling=precision, threads=threads)
     if engine == "openvino":
         return _openvino(folder, precision, threads)
     return _torch(folder, engine, precision, device, threads)
@@ -81,17 +87,25 @@ def _openvino(folder: Path, precision: str, threads: int) -> Runtime:
     return OpenvinoRuntime(graph, precision=precision, threads=threads)
 
 
-def _torch(folder: Path, engine: str, precision: str, device: str, threads: int) -> Runtime:
+def torch_device(device: str, *, threads: int) -> str:
+    """Return where torch shall run, ``cpu`` or ``cuda``, once it was told how many threads it may take."""
+    if device not in DEVICES or threads < 0:
+        raise ConfigError(f"device must be one of {', '.join(DEVICES)} and threads >= 0; got {device=}, {threads=}")
     try:
         import torch
     except ImportError:
         raise MissingExtraError("torch", "train") from None
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device='cuda' was asked for, but torch sees no GPU; give device=cpu or auto")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     if threads:
         torch.set_num_threads(threads)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def _torch(folder: Path, engine: str, precision: str, device: str, threads: int) -> Runtime:
+    device = torch_device(device, threads=threads)
     if engine == "transformers":
         from memshadow.models.inference.transformers_runtime import TransformersRuntime
 

@@ -29,7 +29,7 @@ class OnnxRuntime:
     ) -> None:
         self.name, self.precision = f"onnx-{precision}", precision
         self._weights = dict(weights or {})  # the session reads them as long as it lives, and does not hold them
-        self._session = _session(graph, threads, self._weights)
+        self._session = open_session(graph, threads, self._weights)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.dim = int(self._session.get_outputs()[0].shape[1])
 
@@ -41,7 +41,8 @@ class OnnxRuntime:
         return np.asarray(self._session.run(["rows"], {"ids": ids, "mask": mask})[0], dtype=np.float32)
 
 
-def _session(graph: Path | bytes, threads: int, weights: Mapping[str, ndarray]) -> Any:
+def open_session(graph: Path | bytes, threads: int, weights: Mapping[str, ndarray]) -> Any:
+    """Return ONNX Runtime's session on a graph; raises MissingExtraError without it, CheckpointError for no graph."""
     try:
         import onnxruntime
     except ImportError:

@@ -42,7 +42,20 @@ def test_reads_every_field(shared_form: Path) -> None:
     assert second == Conversation(
         id="b",
         memories=(Memory(id="b/1", conversation_id="b", session_id="b/s1", turn=0, speaker="", text=""),),
+        corpus="own",
     )
+
+
+def test_lone_notes_stand_anywhere_and_come_back(
+    shared_form: Path, memory_rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    said, note, later = (dict(row, conversation_id="a", timestamp=None) for row in memory_rows[:3])
+    rows = [dict(note, id="n0", session_id=None), said, dict(note, id="n1", session_id=""), later]
+    (shared_form / "memories.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (read,) = _own(shared_form).conversations()
+    assert [memory.session_id for memory in read.memories] == ["", "a/s1", "", "a/s2"]
+    write([read], tmp_path / "copy")
+    assert list(_own(tmp_path / "copy").conversations()) == [read]
 
 
 def test_gzip_and_plain_read_alike(shared_form: Path) -> None:

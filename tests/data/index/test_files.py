@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 import world
 
-from memshadow.data.index import blocks as blocks_module
+from memshadow.data.index import blocks as blocks_module, files as files_module
 from memshadow.data.index.base import Applied, MemoryIndex
 from memshadow.data.index.blocks import ExactIndex
 from memshadow.data.index.files import set_checksum, signed
 from memshadow.data.index.reference import ReferenceIndex
 from memshadow.data.store.base import Filter
 from memshadow.errors import ConfigError
+from memshadow.models import form
 from memshadow.types import Scope
 
 USERS = ("ann", "ben", "cy")
@@ -50,6 +51,7 @@ def assert_right(small: world.World, index: MemoryIndex) -> None:
         block, wanted = index.block(("local", user)), right.block(("local", user))
         np.testing.assert_array_equal(block.seqs, wanted.seqs)
         np.testing.assert_array_equal(block.ended, wanted.ended)
+        np.testing.assert_array_equal(block.forms, wanted.forms)
         np.testing.assert_array_equal(block.scores(query), wanted.scores(query))
         for word in world.WORDS:
             np.testing.assert_array_equal(block.postings(word).places, wanted.postings(word).places)
@@ -206,6 +208,41 @@ def test_files_of_another_precision_are_not_taken(tmp_path: Path) -> None:
     assert again._unmade
     assert_right(small, again)
     again.close()
+
+
+def test_files_of_an_older_program_are_made_again_quietly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(files_module, "VERSION", files_module.VERSION - 1)
+        small, index = filled(tmp_path)
+        index.close()
+    again = small.attached(made(tmp_path))
+    assert again.report == ()  # nothing is wrong with them
+    assert again._unmade == {("local", user) for user in USERS}
+    assert (tmp_path / "00000001.blocks").exists()  # until others are there
+    assert_right(small, again)
+    again.close()
+    assert [path.name for path in tmp_path.glob("*.blocks")] == ["00000002.blocks"]
+    third = small.attached(made(tmp_path))
+    assert third.report == ()
+    assert not third._unmade
+    assert_right(small, third)
+    third.close()
+
+
+def test_files_of_a_newer_program_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(files_module, "VERSION", files_module.VERSION + 1)
+        small, index = filled(tmp_path)
+        index.close()
+    again = small.attached(made(tmp_path))
+    assert f"of version {files_module.VERSION + 1}, this program reads {files_module.VERSION}" in again.report[0]
+    assert_right(small, again)
+    again.close()
+
+
+def test_the_files_and_what_stands_in_them_rise_together() -> None:
+    """Whoever changes what ``forms`` mean raises both: files of the old meaning are made again."""
+    assert (form.VERSION, files_module.VERSION) == (1, 2)
 
 
 def test_a_write_that_was_not_applied_is_not_lost(tmp_path: Path) -> None:

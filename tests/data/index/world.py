@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from memshadow.config import build, config_dir
-from memshadow.data.index.base import Applied, Entry, MemoryIndex
+from memshadow.data.index.base import Applied, Entry, MemoryIndex, text_hash
 from memshadow.data.store.base import Change, Embedding, End, Erase, Insert, MemoryStore, Owner, Revector, Row, Stored
 from memshadow.data.store.reference import ReferenceStore
 from memshadow.types import Draft, Record, Scope
@@ -44,7 +44,15 @@ def index(name: str, folder: Path | None, **settings: Any) -> MemoryIndex:
 
 
 def read(stored: Sequence[Stored]) -> list[Entry]:
-    return [Entry(record=s.record, vector=s.vector, terms=s.record.text.split()) for s in stored]
+    return [
+        Entry(
+            record=s.record,
+            vector=s.vector,
+            terms=s.record.text.split(),
+            form=text_hash(s.record.text) if s.record.text else 0,
+        )
+        for s in stored
+    ]
 
 
 class World:

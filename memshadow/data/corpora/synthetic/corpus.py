@@ -85,7 +85,7 @@ class SyntheticCorpus:
             )
             for n, chosen in enumerate(choose(script, Dice(f"{seed}/exam"), turns=size, count=count))
         )
-        return Conversation(id=name, memories=memories, questions=questions)
+        return Conversation(id=name, memories=memories, questions=questions, corpus=self.name)
 
     @staticmethod
     def _memory(script: Script, name: str, turn: Turn) -> Memory:

@@ -1,0 +1,464 @@
+"""Train and score rankers under every protocol of this folder's README; write ``results.json``.
+
+    python experiments/ranking/run.py locomo transfer shipped ablation leaks ceilings suites speed
+
+What was read of a corpus, and what each ranker ranked, is kept in ``--work``: a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from memshadow.cli._measure import context_fusions
+from memshadow.config import build, load
+from memshadow.data.partition import hold_out, leave_one_out
+from memshadow.memory.evaluation import Ranking, Scored, score, write_rankings
+from memshadow.memory.recall.rankers.trained import TreeRanker, ranker_of
+from memshadow.memory.recall.retrieving import RankedRetriever
+from memshadow.memory.recall.staged import StagedRanking
+from memshadow.memory.retrieval import Retriever, baselines, name_of
+from memshadow.models.base import Embedder
+from memshadow.models.cached import CachedEmbedder
+from memshadow.models.metrics import estimate
+from memshadow.training.origin import commit
+from memshadow.training.run import train
+from memshadow.training.tracker import NullTracker
+from memshadow.types import Conversation
+
+HERE = Path(__file__).parent
+METRICS = ("ndcg@10", "recall@10", "er@512", "session_hit@1", "mrr")
+K1, B = 0.9, 0.4
+CORPORA = {
+    "synthetic": ["data=synthetic", "data.memories=20000"],
+    "beam500k_user": ["data=beam500k_user"],
+    "beam100k": ["data=beam100k"],
+    "locomo": ["data=locomo"],
+}
+ABLATIONS = {
+    "all features": [],
+    "no form": ["form"],
+    "no neighbours": ["neighbours"],
+    "no session": ["session"],
+    "no speaker": ["speaker"],
+    "no time": ["time"],
+    "no scope": ["scope"],
+    "own match alone": ["neighbours", "session", "form", "speaker", "time", "scope"],
+}
+GROUPS = ["own", "neighbours", "session", "form", "speaker", "time", "scope"]
+
+
+class Bench:
+    """One encoder with its cache, and a folder for what was ranked."""
+
+    def __init__(self, work: Path, cache: Path, encoder: str) -> None:
+        self.work, self.cache, self.choice = work, cache, encoder
+        self.config = [f"embedder={encoder}"]
+        self.encoder: Embedder = CachedEmbedder(
+            encoder=build(load("train", self.config).embedder), folder=str(cache)
+        )
+        self.viewer = build(load("train", ["learner=ranker_trees"]).learner.viewer)
+
+    def corpus(self, name: str) -> list[Conversation]:
+        """Return the conversations that have questions with evidence."""
+        found = build(load("train", CORPORA.get(name, [f"data={name}"])).data).conversations()
+        return [c for c in found if any(q.evidence for q in c.questions)]
+
+    def model(
+        self,
+        label: str,
+        training: Sequence[Conversation],
+        *,
+        learner: str = "ranker_trees",
+        overrides: Sequence[str] = (),
+        seed: int = 0,
+        change: Callable[[Conversation], Conversation] | None = None,
+    ) -> Path:
+        """Train a ranker on ``training`` (a sixth of it watches) and return its folder."""
+        folder = self.work / "fits" / f"{self.choice}-{label}-{learner}-s{seed}"
+        if not (folder / "model" / "model.json").is_file():
+            split = hold_out([c.id for c in training], share=1 / 6, seed=seed)
+            config = load("train", [f"learner={learner}", *self.config, *overrides])
+            changed = [change(c) if change else c for c in training]
+            result = train(
+                build(config.learner),
+                [c for c in changed if c.id in set(split.training)],
+                [c for c in changed if c.id in set(split.held_out)],
+                folder=folder,
+                cache=self.cache,
+                seed=seed,
+                options=build(config.trainer),
+                tracker=NullTracker(),
+            )
+            print(f"{folder.name}: {result.epochs} epochs, {result.seconds:.0f} s", file=sys.stderr, flush=True)
+        return folder / "model"
+
+    def ranked(
+        self, label: str, model: Path | None, test: Sequence[Conversation], *, second: Any = None, k: int = 0
+    ) -> list[Scored]:
+        """Score ``test`` by a trained ranker, by the shipped one (``None``); rankings are kept."""
+        kept = self.work / "rankings" / f"{self.choice}-{label}.json"
+        if not kept.is_file():
+            ranker = ranker_of(str(model)) if model else TreeRanker(model="packaged")
+            ranking = StagedRanking(viewer=self.viewer, ranker=ranker, second=second)
+            _keep(kept, score([RankedRetriever(name=label, embedder=self.encoder, ranking=ranking)], test))
+        return _kept(kept, test)
+
+    def untrained(self, name: str, test: Sequence[Conversation]) -> list[Scored]:
+        """Score what needs no training."""
+        kept = self.work / "rankings" / f"{self.choice}-untrained-{name}.json"
+        if not kept.is_file():
+            plain = StagedRanking(viewer=self.viewer, ranker=_Plain())
+            systems: list[Retriever] = [
+                *(one for one in baselines(self.encoder, dim=2048, k1=K1, b=B, seed=0) if "random" not in one.name),
+                *context_fusions(self.encoder, self.viewer),
+                RankedRetriever(name="fallback", embedder=self.encoder, ranking=plain),
+            ]
+            _keep(kept, score(systems, test))
+        return _kept(kept, test)
+
+
+class _Plain:
+    """What a trained ranker begins with and falls back to."""
+
+    name = fingerprint = "plain"
+
+    def scores(self, scene: Any) -> np.ndarray:
+        """Return the fusion."""
+        return np.asarray(scene.at(scene.plain))
+
+    def notes(self, scene: Any) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+        """Return nothing."""
+        return ()
+
+
+def _keep(file: Path, scored: Iterable[Scored]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = {s.system: [[r.question.id, list(r.memory_ids[:100]), dict(r.figures)] for r in s.rankings] for s in scored}
+    file.write_text(json.dumps(rows))
+
+
+def _kept(file: Path, test: Iterable[Conversation]) -> list[Scored]:
+    asked = {q.id: q for c in test for q in c.questions}
+    rows = json.loads(file.read_text())
+    return [
+        Scored(system, tuple(Ranking(asked[i], tuple(ids), figures) for i, ids, figures in rankings))
+        for system, rankings in rows.items()
+    ]
+
+
+def _joined(parts: Sequence[list[Scored]], system: str) -> Scored:
+    """Put the held-out folds together."""
+    return Scored(system, tuple(r for part in parts for r in part[0].rankings))
+
+
+def _rows(scored: Sequence[Scored], data: str, protocol: str, command: str) -> list[dict[str, Any]]:
+    """Return a row a system and metric, with the interval over conversations."""
+    rows = []
+    for one in scored:
+        for metric in METRICS:
+            e = one.estimate(metric)
+            rows.append(
+                {
+                    "system": one.system,
+                    "data": data,
+                    "protocol": protocol,
+                    "metric": metric,
+                    "mean": round(e.mean, 5),
+                    "ci95": [round(e.low, 5), round(e.high, 5)],
+                    "seeds": 1,
+                    "n": e.n,
+                    "command": command,
+                    "commit": commit(),
+                }
+            )
+    return rows
+
+
+def _gains(mine: Scored, others: Sequence[Scored], data: str, protocol: str, command: str) -> list[dict[str, Any]]:
+    """Return what ``mine`` gains over each other, the same questions."""
+    order = {r.question.id: i for i, r in enumerate(mine.rankings)}
+    rows = []
+    for other in others:
+        same = replace(other, rankings=tuple(sorted(other.rankings, key=lambda r: order[r.question.id])))
+        e = mine.gain_over(same, "ndcg@10")
+        rows.append(
+            {
+                "system": mine.system,
+                "versus": other.system,
+                "data": data,
+                "protocol": protocol,
+                "metric": "gain ndcg@10",
+                "mean": round(e.mean, 5),
+                "ci95": [round(e.low, 5), round(e.high, 5)],
+                "seeds": 1,
+                "n": e.n,
+                "command": command,
+                "commit": commit(),
+            }
+        )
+    return rows
+
+
+def _folds(
+    bench: Bench, label: str, data: list[Conversation], **how: Any
+) -> Scored:
+    """Leave each conversation out in turn: train on the others, rank it."""
+    parts = []
+    for fold in leave_one_out([c.id for c in data]):
+        name = f"{label}-{fold.held_out[0]}"
+        test = [c for c in data if c.id in set(fold.held_out)]
+        model = bench.model(name, [c for c in data if c.id in set(fold.training)], **how)
+        parts.append(bench.ranked(name + "-" + how.get("learner", "ranker_trees"), model, test))
+    return _joined(parts, label)
+
+
+def locomo(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """LoCoMo, each of its ten conversations held out in turn: all rankers."""
+    data = bench.corpus("locomo")
+    protocol = f"leave-one-conversation-out {bench.choice}"
+    others = bench.untrained("locomo", data)
+    rows = _rows(others, "locomo", f"none {bench.choice}", command)
+    for learner in ("ranker_trees", "ranker_linear", "ranker_listwise"):
+        if (HERE.parent.parent / "configs" / "learner" / f"{learner}.yaml").is_file():
+            found = _folds(bench, learner, data, learner=learner)
+            rows += _rows([found], "locomo", protocol, command) + _gains(found, others, "locomo", protocol, command)
+            write_rankings(found, bench.work / "referee" / f"{bench.choice}-{learner}.jsonl")
+            rows += _categories(found, "locomo", protocol, command)
+    return rows
+
+
+def _categories(found: Scored, data: str, protocol: str, command: str) -> list[dict[str, Any]]:
+    rows = []
+    for category in sorted({r.question.category for r in found.rankings}):
+        here = [r for r in found.rankings if r.question.category == category]
+        for metric in ("ndcg@10", "recall@10"):
+            e = estimate(np.array([r.figures[metric] for r in here]), [r.question.conversation_id for r in here])
+            rows.append(
+                {
+                    "system": found.system,
+                    "category": category,
+                    "data": data,
+                    "protocol": f"{protocol} by category",
+                    "metric": metric,
+                    "mean": round(e.mean, 5),
+                    "ci95": [round(e.low, 5), round(e.high, 5)],
+                    "seeds": 1,
+                    "n": e.n,
+                    "command": command,
+                    "commit": commit(),
+                }
+            )
+    return rows
+
+
+def transfer(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """Train on one corpus, score another: every pair."""
+    data = {name: bench.corpus(name) for name in CORPORA}
+    rows = []
+    for source, training in data.items():
+        model = bench.model(f"on-{source}", training)
+        for target in data.keys() - {source}:
+            found = bench.ranked(f"{source}-to-{target}", model, data[target])
+            others = bench.untrained(target, data[target])
+            protocol = f"trained on {source}"
+            rows += _rows(others, target, f"none {bench.choice}", command) if source == "synthetic" else []
+            rows += _rows([replace(found[0], system=f"trained on {source}")], target, protocol, command)
+            rows += _gains(found[0], others, target, protocol, command)
+    return rows
+
+
+def shipped(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """The shipped ranker on LoCoMo, of which it saw no line."""
+    data = bench.corpus("locomo")
+    found, others = bench.ranked("shipped-locomo", None, data)[0], bench.untrained("locomo", data)
+    write_rankings(found, bench.work / "referee" / f"{bench.choice}-shipped.jsonl")
+    protocol = f"shipped {bench.choice}"
+    return (
+        _rows([replace(found, system="shipped")], "locomo", protocol, command)
+        + _gains(found, others, "locomo", protocol, command)
+        + _categories(found, "locomo", protocol, command)
+    )
+
+
+def ablation(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """LoCoMo by leave one out, without a group of features."""
+    data = bench.corpus("locomo")
+    rows = []
+    for label, gone in ABLATIONS.items():
+        groups = ",".join(group for group in GROUPS if group not in gone)
+        name = "ablation-" + label.replace(" ", "-") if gone else "ranker_trees"
+        found = _folds(bench, name, data, overrides=[f"learner.groups=[{groups}]"])
+        rows += _rows([replace(found, system=label)], "locomo", "ablation", command)
+    return rows
+
+
+def leaks(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """What must fail, fails: labels permuted, neighbours shuffled, dates taken away."""
+    data = bench.corpus("locomo")
+    rows = []
+    rng = np.random.default_rng(0)
+
+    def permuted(conversation: Conversation) -> Conversation:
+        ids = [m.id for m in conversation.memories]
+        questions = tuple(
+            replace(q, evidence=tuple(str(x) for x in rng.choice(ids, size=len(q.evidence), replace=False)))
+            for q in conversation.questions
+        )
+        return replace(conversation, questions=questions)
+
+    found = _folds(bench, "permuted-labels", data, change=permuted, overrides=["learner.base=0.0"])
+    rows += _rows([replace(found, system="labels permuted")], "locomo", "leaks", command)
+    for label, change in (("neighbours shuffled", _shuffled), ("dates taken away", _undated)):
+        changed = [change(c) for c in data]
+        found = _folds(bench, label.replace(" ", "-"), changed)
+        rows += _rows([replace(found, system=label)], "locomo", "leaks", command)
+    return rows
+
+
+def _shuffled(conversation: Conversation) -> Conversation:
+    """Return the conversation with its turns in another order: each keeps its words, none its place."""
+    rng = np.random.default_rng(len(conversation.memories))
+    places = [(m.session_id, m.turn, m.timestamp) for m in conversation.memories]
+    order = rng.permutation(len(places))
+    moved = [
+        replace(conversation.memories[old], session_id=session, turn=turn, timestamp=at)
+        for old, (session, turn, at) in zip(order, places, strict=True)
+    ]
+    return replace(conversation, memories=tuple(moved))
+
+
+def _undated(conversation: Conversation) -> Conversation:
+    return replace(conversation, memories=tuple(replace(m, timestamp=None) for m in conversation.memories))
+
+
+def ceilings(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """How good any order of the candidates could be, and of the first twelve that the ranker chooses."""
+    data = bench.corpus("locomo")
+    found = _folds(bench, "ranker_trees", data)
+    rows = []
+    for label, most in (("perfect order of the ranker's 12", 12), ("perfect order of its candidates", 100)):
+        perfect = []
+        for r in found.rankings:
+            first = r.memory_ids[:most]
+            right = [i for i in first if i in r.question.evidence]
+            ids = [*right, *(i for i in first if i not in r.question.evidence), *r.memory_ids[most:]]
+            places = [i for i, name in enumerate(ids) if name in r.question.evidence]
+            figures = dict(r.figures) | {
+                "ndcg@10": _ndcg(places, len(set(r.question.evidence))),
+                "recall@10": sum(p < 10 for p in places) / len(set(r.question.evidence)),
+            }
+            perfect.append(Ranking(r.question, tuple(ids), figures))
+        rows += [
+            row
+            for row in _rows([Scored(label, tuple(perfect))], "locomo", "ceilings", command)
+            if row["metric"] in ("ndcg@10", "recall@10")
+        ]
+    return rows
+
+
+def _ndcg(places: list[int], gold: int) -> float:
+    from memshadow.models.metrics import ndcg
+
+    return ndcg(places, gold)
+
+
+def suites(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """Users of whom little is known: the shipped ranker beside its fallback."""
+    rows = []
+    for file in sorted((HERE.parent.parent / "configs" / "data").glob("suite_*.yaml")):
+        data = bench.corpus(file.stem)
+        found, others = bench.ranked(f"shipped-{file.stem}", None, data)[0], bench.untrained(file.stem, data)
+        rows += _rows([replace(found, system="shipped"), *others], file.stem, "suites", command)
+        rows += _gains(replace(found, system="shipped"), others, file.stem, "suites", command)
+    return rows
+
+
+def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """CPU milliseconds a question beyond encoding, of one user's 1,000 and 50,000 memories."""
+    from memshadow.memory.recall.conversation import block_of, everything
+    from memshadow.memory.recall.retrieving import asked_of
+
+    ranking = StagedRanking(viewer=self_viewer(), ranker=TreeRanker(model="packaged"))
+    rows = []
+    for size in (1_000, 50_000):
+        corpus = build(load("train", ["data=synthetic", f"data.memories={size}", f"data.memories_per_conversation={size}"]).data)
+        conversation = next(iter(corpus.conversations()))
+        encoder = build(load("train", ["embedder=hashing"]).embedder)
+        block = block_of(conversation, encoder)
+        allowed = everything(block)
+        asked = [asked_of(block, allowed, q.text, encoder) for q in conversation.questions[:200]]
+        ranking.rank(block, allowed, asked[0], k=10)
+        spent = []
+        for one in asked:
+            before = time.process_time()
+            ranking.rank(block, allowed, one, k=10)
+            spent.append((time.process_time() - before) * 1e3)
+        for name, value in (("median ms", np.median(spent)), ("p95 ms", np.percentile(spent, 95))):
+            rows.append(
+                {
+                    "system": f"{len(conversation.memories)} memories",
+                    "data": "synthetic",
+                    "protocol": "speed",
+                    "metric": name,
+                    "mean": round(float(value), 3),
+                    "ci95": [],
+                    "seeds": 1,
+                    "n": len(spent),
+                    "command": command,
+                    "commit": commit(),
+                }
+            )
+    return rows
+
+
+def self_viewer() -> Any:
+    """Return the view that is served."""
+    return build(load("train", ["learner=ranker_trees"]).learner.viewer)
+
+
+PARTS = {
+    "locomo": locomo,
+    "transfer": transfer,
+    "shipped": shipped,
+    "ablation": ablation,
+    "leaks": leaks,
+    "ceilings": ceilings,
+    "suites": suites,
+    "speed": speed,
+}
+
+
+def main() -> int:
+    """Run the parts that are named and put their rows into ``results.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="+", choices=list(PARTS))
+    parser.add_argument("--encoder", default="minilm", help="a choice of configs/embedder")
+    parser.add_argument("--work", type=Path, default=Path("runs/experiments/ranking"))
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    said = parser.parse_args()
+    bench = Bench(said.work, said.cache, said.encoder)
+    file = HERE / "results.json"
+    for part in said.parts:
+        command = f"python experiments/ranking/run.py {part}" + (f" --encoder {said.encoder}" if said.encoder != "minilm" else "")
+        rows = PARTS[part](bench, command)
+        old = json.loads(file.read_text()) if file.is_file() else []
+        kept = [row for row in old if row["command"] != command]
+        file.write_text(json.dumps([*kept, *rows], indent=1) + "\n")
+        for row in rows:
+            if row["metric"] in ("ndcg@10", "recall@10", "gain ndcg@10", "median ms", "p95 ms"):
+                print(f"{row['data']:18} {row['protocol']:42} {row['system']:28} {row.get('versus', ''):16} {row['metric']:14} {row['mean']:.3f} {row['ci95']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What a question says beside its words: whom it names, whether it asks for a time or a number. Knows no scores."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from memshadow.data.index.base import text_hash
+from memshadow.data.index.columns import UNKNOWN, microseconds
+from memshadow.memory.recall.said import Said
+from memshadow.memory.recall.when import Relation, asks_current, spans
+from memshadow.models.lexical import terms
+
+_WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*", re.UNICODE)
+_POSSESSIVE = re.compile(r"['\u2019]s?$")
+_LOOKED_AT = 2_000  # characters: a question is a sentence or a few; what is pasted behind it names nobody
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_NAME = 3  # words
+_WHEN = re.compile(
+    r"\bwhen\b|\b(?:what|which) (?:date|day|month|year|time|week)\b"
+    r"|\bhow long\b|\bhow many (?:days|weeks|months|years)\b",
+    re.I,
+)
+_HOW_MANY = re.compile(r"\bhow (?:many|much|often|old|far|long)\b|\bnumber of\b|\bwhat (?:age|amount|price)\b", re.I)
+
+
+class Event(NamedTuple):
+    """When something happened that a question dates itself by, in microseconds since 1970 UTC, and how."""
+
+    moment: int
+    relation: Relation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question as the features see it."""
+
+    named: Int64[ndarray, " named"]
+    """Numbers of the speakers (see ``Said.names``) that it names."""
+    names: frozenset[str]
+    """Its terms that do so."""
+    asks_when: bool
+    asks_how_many: bool
+    asks_current: bool
+    spans: tuple[tuple[float, float], ...]
+    """Event times it speaks of, from the first up to the second, in microseconds since 1970 UTC; may be endless."""
+
+
+def question_of(text: str, said: Said, *, now: datetime | None = None, event: Event | None = None) -> Question:
+    """Return what a question says; text without words says nothing.
+
+    Args:
+        text: as it was asked.
+        said: where it is asked.
+        now: what "last week" is relative to; ``None``: the newest event in the scope.
+        event: the moment of an event that the question dates itself by ("before she moved"), and how.
+    """
+    text = text[:_LOOKED_AT]
+    known = {int(name): number for number, name in enumerate(said.names)}
+    named: dict[int, set[str]] = {}
+    for phrase in _phrases(text) if len(known) > 1 else ():
+        for written in (phrase, phrase.lower(), phrase.title()):
+            if (number := known.get(text_hash(written))) is not None:
+                named.setdefault(number, set()).update(terms(phrase))
+    return Question(
+        named=np.array(sorted(named), dtype=np.int64),
+        names=frozenset().union(*named.values()),
+        asks_when=_WHEN.search(text) is not None,
+        asks_how_many=_HOW_MANY.search(text) is not None,
+        asks_current=asks_current(text),
+        spans=_spans(text, said, now, event),
+    )
+
+
+def _spans(text: str, said: Said, now: datetime | None, event: Event | None) -> tuple[tuple[float, float], ...]:
+    if said.last == UNKNOWN:  # nothing here has a time
+        return ()
+    first, last = _moment(said.first), _moment(said.last)
+    spoken = spans(text, now=now or last, years=range(first.year, last.year + 1))
+    found = [_bounds(microseconds(span.start), microseconds(span.end), span.relation) for span in spoken]
+    if event is not None:
+        found.append(_bounds(event.moment, event.moment + 1, event.relation))
+    return tuple(found)
+
+
+def _moment(microseconds_: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds_)
+
+
+def _bounds(start: float, end: float, relation: Relation) -> tuple[float, float]:
+    if relation == "before":
+        return -math.inf, start
+    return (end, math.inf) if relation == "after" else (start, end)
+
+
+def _phrases(text: str) -> Iterator[str]:
+    """Yield every run of one to three words, without a closing possessive."""
+    found = _WORD.findall(text)
+    for first in range(len(found)):
+        for count in range(1, _LONGEST_NAME + 1):
+            if first + count <= len(found):
+                yield _POSSESSIVE.sub("", " ".join(found[first : first + count]))

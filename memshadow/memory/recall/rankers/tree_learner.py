@@ -1,0 +1,216 @@
+"""The learner of the tree ranker: conversations in, a model folder out. Knows LightGBM, which only training needs.
+
+An epoch grows some trees on top of what the trees before say (LambdaMART: Burges 2010, *From RankNet to LambdaRank to
+LambdaMART*). Trees are arrays from the first on (see :mod:`.forest`), so a stopped training goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Float32
+from numpy import ndarray
+from torch import Tensor
+
+from memshadow.errors import ConfigError
+from memshadow.memory.recall.examples import Example, examples
+from memshadow.memory.recall.features.table import FeatureTable
+from memshadow.memory.recall.rankers.forest import MOST_LEAVES, Forest
+from memshadow.memory.recall.rankers.home import Home
+from memshadow.memory.recall.rankers.learning import MONITOR, RankerModule, RankingData, balance, learnable
+from memshadow.memory.recall.rankers.trained import TREES, described
+from memshadow.memory.recall.viewing import Viewer
+from memshadow.models.base import Embedder
+from memshadow.models.cached import CachedEmbedder
+from memshadow.models.checkpoint import write_model
+from memshadow.training.batching import Draw
+from memshadow.types import Conversation
+
+
+class TreeLearner:
+    """Grows boosted trees on the features of candidates.
+
+    Args:
+        encoder: what the vector's scores come from.
+        viewer: how a question is seen; the served ranking must see alike.
+        groups: of features.
+        without: features left out, ``group/name``.
+        base: how much of the fusion the trees are added to: few trees leave its order nearly as it is.
+        tolerance: see :class:`~memshadow.memory.recall.rankers.home.Home`; ``None``: at home everywhere.
+        trees: grown in an epoch.
+        lr: shrinkage of each tree.
+        leaves: of a tree, at most 16.
+        least: candidates in a leaf.
+        feature_share, candidate_share: of the features and of the candidates that a tree sees.
+        l2: pull of the leaves towards 0.
+        truncation: pairs below this rank teach nothing.
+        balanced: whether every corpus of a mix counts the same.
+        threads: of LightGBM.
+        max_epochs, patience: epochs at most, and validations without a better score before the end.
+    """
+
+    name = "ranker_trees"
+    monitor = MONITOR
+
+    def __init__(
+        self,
+        *,
+        encoder: Embedder,
+        viewer: Viewer,
+        groups: Sequence[str],
+        without: Sequence[str],
+        base: float,
+        tolerance: float | None,
+        trees: int,
+        lr: float,
+        leaves: int,
+        least: int,
+        feature_share: float,
+        candidate_share: float,
+        l2: float,
+        truncation: int,
+        balanced: bool,
+        threads: int,
+        max_epochs: int,
+        patience: int,
+    ) -> None:
+        if not 2 <= leaves <= MOST_LEAVES or trees < 1:
+            raise ConfigError(f"leaves={leaves}, trees={trees}; needed: 2 to {MOST_LEAVES} leaves and a tree or more.")
+        self.encoder, self.viewer, self.max_epochs, self.patience = encoder, viewer, max_epochs, patience
+        self._table = FeatureTable(groups=groups, without=without)
+        self._base, self._tolerance, self._balanced = base, tolerance, balanced
+        self._shape = (max_epochs * trees, leaves, trees)
+        self._growing: dict[str, Any] = {
+            "objective": "lambdarank",
+            "learning_rate": lr,
+            "num_leaves": leaves,
+            "min_data_in_leaf": least,
+            "feature_fraction": feature_share,
+            "bagging_fraction": candidate_share,
+            "bagging_freq": 1,
+            "lambda_l2": l2,
+            "lambdarank_truncation_level": truncation,
+            "num_threads": threads,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbose": -1,
+        }
+        self._home = Home([], tolerance)
+
+    def parts(
+        self, training: Sequence[Conversation], validation: Sequence[Conversation], *, cache: Path, seed: int
+    ) -> tuple[TreeModule, RankingData]:
+        """Return the module and its data.
+
+        Raises:
+            DataError: no question with evidence among its candidates to train on, or none to validate on.
+        """
+        encoder = CachedEmbedder(encoder=self.encoder, folder=str(cache))
+        learned, held_out = (
+            learnable(examples(given, encoder, self.viewer, self._table, what=what), what)
+            for given, what in ((training, "training"), (validation, "held-out"))
+        )
+        weights = balance(learned) if self._balanced else np.ones(len(learned))
+        grower = Grower(learned, weights, base=self._base, settings=self._growing)
+        module = TreeModule(grower, held_out, shape=self._shape, base=self._base)
+        self._home = Home([one.likeness for one in learned], self._tolerance)
+        return module, RankingData(_seed_of, _one_batch, seed=seed)
+
+    def export(self, module: pl.LightningModule, folder: Path) -> None:
+        """Write the trees."""
+        if not isinstance(module, TreeModule):
+            raise TypeError(f"a {type(module).__name__} came; needed: the TreeModule that parts() gave")
+        settings = described(self._table, base=self._base, home=self._home)
+        write_model(folder, kind=TREES, settings=settings, tensors=module.forest().tensors())
+
+
+class Grower:
+    """Grows trees on examples, given what has been grown."""
+
+    def __init__(
+        self, learned: Sequence[Example], weights: np.ndarray, *, base: float, settings: dict[str, Any]
+    ) -> None:
+        self._settings, self._learned = settings, learned
+        self._data = lightgbm.Dataset(
+            np.concatenate([one.table.T for one in learned]),
+            np.concatenate([one.gold for one in learned]).astype(np.int32),
+            group=[len(one.gold) for one in learned],
+            weight=np.concatenate(
+                [np.full(len(one.gold), weight) for one, weight in zip(learned, weights, strict=True)]
+            ),
+            params={name: settings[name] for name in ("force_row_wise", "num_threads", "verbose")},
+            free_raw_data=False,
+        )
+        self._start = base * np.concatenate([one.plain for one in learned]).astype(np.float64)
+
+    def grown(self, forest: Forest, trees: int, seed: int) -> Forest:
+        """Return ``trees`` more trees."""
+        said = np.concatenate([forest.scores(one.table) for one in self._learned])
+        self._data.set_init_score(self._start + said)
+        booster = lightgbm.train({**self._settings, "seed": seed}, self._data, num_boost_round=trees)
+        return Forest.grown(booster.dump_model()["tree_info"])
+
+
+class TreeModule(RankerModule):
+    """Trees as buffers with room for all of them, ``shape``: trees in all, leaves, trees a step."""
+
+    feature: Tensor
+    threshold: Tensor
+    left: Tensor
+    value: Tensor
+    count: Tensor
+
+    def __init__(
+        self, grower: Grower, held_out: Sequence[Example], *, shape: tuple[int, int, int], base: float
+    ) -> None:
+        super().__init__(held_out, base=base)
+        self._grower = grower
+        most, leaves, self._trees = shape
+        self.register_buffer("feature", torch.zeros(most, leaves - 1, dtype=torch.int32))
+        self.register_buffer("threshold", torch.full((most, leaves - 1), torch.inf))
+        self.register_buffer("left", torch.full((most, leaves - 1), -1, dtype=torch.int16))
+        self.register_buffer("value", torch.zeros(most, leaves))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self._idle = torch.nn.Parameter(torch.zeros(1))  # Lightning counts steps by its optimiser
+
+    def forest(self) -> Forest:
+        """Return what has been grown."""
+        count = max(int(self.count), 1)
+        arrays = [getattr(self, name)[:count].cpu().numpy() for name in ("feature", "threshold", "left", "value")]
+        arrays[2] = arrays[2].view(np.uint16)
+        return Forest(*arrays)
+
+    def training_step(self, batch: int, _: int) -> Tensor:
+        """Grow some trees; the loss is that of the parameter that stands still."""
+        first = int(self.count)
+        new = self._grower.grown(self.forest(), self._trees, batch)
+        grown, nodes = new.feature.shape
+        for name, array in new.tensors().items():
+            width = nodes + 1 if name == "value" else nodes
+            rows = torch.from_numpy(array.view(np.int16) if name == "left" else array)
+            getattr(self, name)[first : first + grown, :width] = rows.to(self.device)
+        self.count += grown
+        self.log("train/trees", float(self.count), batch_size=1)
+        return self._idle.sum()
+
+    def learned(self, table: Float32[ndarray, "features c"]) -> Float[ndarray, " c"]:
+        """Return the sums of leaves."""
+        return self.forest().scores(table)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return one that changes nothing."""
+        return torch.optim.SGD([self._idle], lr=0.0)
+
+
+def _one_batch(_: int) -> list[list[int]]:
+    return [[0]]
+
+
+def _seed_of(draw: Draw) -> int:
+    return int(draw.generator().integers(2**31))

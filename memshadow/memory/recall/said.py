@@ -1,0 +1,166 @@
+"""The allowed versions of a block in the order of saying: sessions, neighbours, who speaks how. Knows no question.
+
+All of it depends on the block and on what is allowed alone, so it is worked out once and kept for the next question.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from numpy import ndarray
+
+from memshadow.data.index.base import Block
+from memshadow.data.index.columns import UNKNOWN
+from memshadow.models.form import Forms
+
+ALIKE = ("length", "asking", "first_person", "phatic", "numbers", "dates", "names")
+"""The bytes of a form, in their order, that are compared with the same speaker's other turns."""
+
+
+_SHORT = 30.0
+"""Terms of a turn on average, up to which it is short; twice that is long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """``n`` versions, by session (sessions in the order of their first version) and turn.
+
+    A version without a session is a session of its own: it has no neighbours. Times are microseconds since 1970 UTC.
+    """
+
+    places: Int64[ndarray, " n"]
+    """Where each stands in the block."""
+    at: Int64[ndarray, " size"]
+    """The way back: where each place of the block stands here, -1 where it is not allowed."""
+    session: Int64[ndarray, " n"]
+    """Number of its session, ascending from 0."""
+    begins: Int64[ndarray, " sessions"]
+    """Where each session begins."""
+    follows: Bool[ndarray, " n"]
+    """Whether the one before is of the same session."""
+    lengths: Float[ndarray, " n"]
+    """In terms."""
+    windows: Float[ndarray, " n"]
+    """Length of it and of the turn that it follows."""
+    speaker: Int64[ndarray, " n"]
+    """Number of its speaker; ``names`` are the hashes."""
+    names: ndarray
+    happened: Int64[ndarray, " n"]
+    first: int
+    """The earliest known ``happened``, ``UNKNOWN`` where none is."""
+    last: int
+    """The latest."""
+    forms: Forms
+    shares: Float32[ndarray, "alike n"]
+    """For each of ``ALIKE``: which share of the same speaker's turns has less of it, ties by half; .5 alone."""
+
+    @property
+    def size(self) -> int:
+        """Return how many there are."""
+        return len(self.places)
+
+    @property
+    def chat(self) -> float:
+        """Return how much this is a chat: 1 where two or more speak in short turns, 0 in long ones or by one alone."""
+        if len(self.names) < 2:
+            return 0.0
+        return float(np.clip(2.0 - self.lengths.mean() / _SHORT, 0.0, 1.0))
+
+    @property
+    def sizes(self) -> Int64[ndarray, " sessions"]:
+        """Return how many versions each session has."""
+        return np.diff(self.begins, append=self.size)
+
+
+def said(block: Block, allowed: Bool[ndarray, " size"]) -> Said:
+    """Return the allowed versions in the order of saying."""
+    places, session = _ordered(block, np.flatnonzero(allowed))
+    n = len(places)
+    at = np.full(block.size, -1, dtype=np.int64)
+    at[places] = np.arange(n)
+    follows = np.zeros(n, dtype=bool)
+    follows[1:] = session[1:] == session[:-1]
+    lengths = block.lengths[places].astype(np.float64)
+    windows = lengths.copy()
+    windows[1:] += np.where(follows[1:], lengths[:-1], 0.0)
+    names, speaker = np.unique(block.speakers[places], return_inverse=True)
+    packed, happened = block.forms[places], block.happened[places]
+    known = happened[happened != UNKNOWN]
+    return Said(
+        places=places,
+        at=at,
+        session=session,
+        begins=np.flatnonzero(~follows),
+        follows=follows,
+        lengths=lengths,
+        windows=windows,
+        speaker=speaker,
+        names=names,
+        happened=happened,
+        first=int(known.min()) if len(known) else UNKNOWN,
+        last=int(known.max()) if len(known) else UNKNOWN,
+        forms=Forms.unpacked(packed),
+        shares=_shares(np.ascontiguousarray(packed).view(np.uint8).reshape(n, 8), speaker, len(names)),
+    )
+
+
+def _ordered(block: Block, places: Int64[ndarray, " n"]) -> tuple[ndarray, ndarray]:
+    """Return the places by session and turn, and the number of each one's session."""
+    name, turns = block.sessions[places], block.turns[places]
+    head = np.ones(len(places), dtype=bool)
+    head[1:] = (name[1:] != name[:-1]) | (name[1:] == 0)
+    heads = name[head]
+    named = heads[heads != 0]
+    runs = np.cumsum(head) - 1
+    told = bool(np.all(head[1:] | (turns[1:] >= turns[:-1])))
+    if told and len(np.unique(named)) == len(named):  # as most conversations are: one session after the other
+        return places, runs
+    number = np.arange(len(heads))
+    known, inverse = np.unique(heads, return_inverse=True)
+    first = np.full(len(known), len(heads))
+    np.minimum.at(first, inverse, number)
+    session = np.where(heads == 0, number, first[inverse])[runs]
+    order = np.lexsort((turns, session))
+    session = session[order]
+    return places[order], np.cumsum(np.diff(session, prepend=session[:1]) != 0)
+
+
+def _shares(forms: UInt8[ndarray, "n 8"], speaker: Int64[ndarray, " n"], speakers: int) -> Float32[ndarray, "alike n"]:
+    shares = np.empty((len(ALIKE), len(forms)), dtype=np.float32)
+    for row, column in enumerate(forms.T[: len(ALIKE)]):
+        cell = speaker * 256 + column
+        counts = np.bincount(cell, minlength=256 * speakers).reshape(speakers, 256)
+        below = np.cumsum(counts, axis=1) - counts / 2
+        shares[row] = (below / np.maximum(counts.sum(axis=1, keepdims=True), 1)).ravel()[cell]
+    return shares
+
+
+class SaidCache:
+    """Keeps the last orders of saying, up to ``most`` versions in all: a block and a mask that are asked again."""
+
+    def __init__(self, most: int = 200_000) -> None:
+        self._most, self._held, self._lock = most, 0, Lock()
+        self._known: OrderedDict[tuple[int, int], tuple[ndarray, ndarray, Said]] = OrderedDict()
+
+    def of(self, block: Block, allowed: Bool[ndarray, " size"]) -> Said:
+        """Return what ``said`` does. The same arrays mean the same: those of a snapshot never change."""
+        key = id(block.seqs), id(allowed)
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key][2]
+        made = said(block, allowed)
+        if allowed.flags.writeable or block.seqs.flags.writeable:  # made for this one question
+            return made
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = block.seqs, allowed, made  # held, so that no other array takes their identity
+                self._held += block.size
+            while self._held > self._most and len(self._known) > 1:
+                _, (seqs, _, _) = self._known.popitem(last=False)
+                self._held -= len(seqs)
+        return made

@@ -1,0 +1,76 @@
+"""Candidates, features, a ranker, a second look: from a block and a question to the best places, in stages.
+
+Each stage is replaced by configuration. What a missing stage falls back to stands in ``Ranked.notes``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from memshadow.data.index.base import Block
+from memshadow.memory.ranking import Asked, Ranked
+from memshadow.memory.recall.rankers.base import Ranker
+from memshadow.memory.recall.scene import Scene
+from memshadow.memory.recall.second import SecondLook
+from memshadow.memory.recall.viewing import Viewer
+
+
+class StagedRanking:
+    """Orders the candidates of a scene by a ranker, and what is no candidate behind them by the fusion.
+
+    Args:
+        viewer: how a question is seen; a trained ranker wants the one that it was trained with.
+        ranker: what orders the candidates.
+        second: what looks at the best of them again; ``None``: nothing does.
+    """
+
+    def __init__(self, *, viewer: Viewer, ranker: Ranker, second: SecondLook | None = None) -> None:
+        self.viewer, self.ranker, self.second = viewer, ranker, second
+
+    def rank(self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, *, k: int) -> Ranked:
+        """Return the ``k`` best allowed places."""
+        scene = self.viewer.see(block, allowed, asked, k=k)
+        if scene is None:
+            nothing = np.zeros(0)
+            return Ranked(places=nothing.astype(np.int64), scores=nothing, parts={}, among=nothing.astype(np.int64))
+        scores = first = self.ranker.scores(scene)
+        parts = _parts(scene) | {"ranker": _spread(scene, first)}
+        notes = self.ranker.notes(scene)
+        if self.second is not None:
+            scores, seen, more = self.second.look(scene, asked, first)
+            parts["second"], notes = _spread(scene, seen), (*notes, *more)
+        order, found = _ordered(scene, scores)
+        return Ranked(
+            places=scene.said.places[scene.among[order[:k]]],
+            scores=found[:k],
+            parts=parts,
+            among=order[:k],
+            notes=notes,
+        )
+
+
+def _ordered(scene: Scene, scores: Float[ndarray, " c"]) -> tuple[ndarray, Float[ndarray, " m"]]:
+    """Return numbers of ``among``, best first, with scores that never rise; behind the candidates, the fusion's."""
+    first = np.argsort(-scores, kind="stable")
+    rest = np.ones(len(scene.among), dtype=bool)
+    rest[scene.chosen] = False
+    others = np.flatnonzero(rest)
+    others = others[np.argsort(-scene.smoothed[others], kind="stable")]
+    least = float(scores.min())
+    behind = scene.smoothed[others]
+    lowered = least - 1.0 - (behind[0] - behind if len(behind) else behind)
+    return np.concatenate([scene.chosen[first], others]), np.concatenate([scores[first], lowered])
+
+
+def _parts(scene: Scene) -> dict[str, Float[ndarray, " m"]]:
+    """Return the raw scores that explain a hit."""
+    return {"vector": scene.scores["vector"], "words": scene.scores["whole"], "context": scene.smoothed}
+
+
+def _spread(scene: Scene, values: Float[ndarray, " c"]) -> Float[ndarray, " m"]:
+    """Return the candidates' values among all that was scored; NaN for the others."""
+    spread = np.full(len(scene.among), np.nan)
+    spread[scene.chosen] = values
+    return spread
