@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from memshadow.data.feedback import FeedbackLog
     from memshadow.memory.reembedding import OtherEmbedderError
     from memshadow.memory.service import Memory
     from memshadow.serving.client import Client
@@ -89,12 +90,22 @@ def _built(place: Path, told: Sequence[str], overrides: Sequence[str], scope: Sc
             rule=build(config.supersession),
             counter=build(config.tokenizer),
             near_threshold=config.near_threshold,
+            feedback=_feedback_beside(config.store),
             scope=scope,
         )
     except BaseException:
         store.close()  # whoever mends the mistake may open it at once
         raise
     return memory, [*wanted, *as_overrides("embedder", getattr(embedder, "settled", {}))]
+
+
+def _feedback_beside(store: DictConfig) -> FeedbackLog | None:
+    """Return the log of what is found useful, in the store's folder; None where the store has none."""
+    from pathlib import Path
+
+    from memshadow.data.feedback import FILE, FeedbackLog
+
+    return FeedbackLog(file=Path(store.folder).expanduser().absolute() / FILE) if "folder" in store else None
 
 
 def _refuse_unsaid(place: Path, config: DictConfig, overrides: Sequence[str]) -> None:

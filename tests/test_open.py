@@ -17,6 +17,7 @@ from memshadow.memory.settings import merged, remembered
 from memshadow.models.hashing import HashingEmbedder
 
 LIGHT = ["embedder=hashing", "ranking=vector", "tokenizer=bytes"]
+DICTS = ["store=reference", "~store.folder", "index.precision=fp16"]
 
 
 def test_what_was_added_is_there_after_reopening(tmp_path):
@@ -149,6 +150,36 @@ def test_writers_and_readers_at_once_lose_nothing(tmp_path):
         assert turns == list(range(15))  # the same words twice are one memory, and turns have one order
     with memshadow.open(tmp_path) as memory:
         assert memory.stats(scope=Scope(user="bo")).memories == 15
+
+
+def test_what_was_useful_lies_in_the_folder_and_goes_with_the_memory(tmp_path):
+    file = tmp_path / "feedback.jsonl"
+    with memshadow.open(tmp_path, overrides=LIGHT) as memory:
+        added = memory.add("I moved to Lisbon")
+        assert not file.exists()
+        memory.feedback("where does Ann live?", [added.id])
+        assert added.id in file.read_text()
+        assert "where does Ann live" not in "".join(memory.export())
+
+    async def forgotten():
+        async with AsyncMemory(memshadow.open(tmp_path)) as memory:
+            await memory.feedback("who moved?", [added.id], shown=[added.id], kind="click")
+            assert file.read_text().count(added.id) == 3
+            await memory.forget(added.id)
+
+    asyncio.run(forgotten())
+    assert file.read_text() == ""
+
+
+def test_it_lies_beside_the_store_and_nowhere_without_one(tmp_path):
+    with memshadow.open(tmp_path / "a", overrides=[*LIGHT, f"store.folder={tmp_path / 'b'}"]) as memory:
+        memory.feedback("where?", [memory.add("here").id])
+    assert (tmp_path / "b" / "feedback.jsonl").is_file()
+    with memshadow.open(tmp_path / "c", overrides=[*LIGHT, *DICTS]) as memory:
+        added = memory.add("here")
+        with pytest.raises(ConfigError, match="lies in no folder"):
+            memory.feedback("where?", [added.id])
+    assert not list((tmp_path / "c").rglob("feedback*"))
 
 
 def test_the_same_calls_can_be_awaited(tmp_path):

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from memshadow.memory.evaluation import Ranking, Scored, score, write_rankings
 from memshadow.memory.recall.rankers.trained import TreeRanker, ranker_of
 from memshadow.memory.recall.retrieving import RankedRetriever
 from memshadow.memory.recall.staged import StagedRanking
-from memshadow.memory.retrieval import Retriever, baselines, name_of
+from memshadow.memory.retrieval import Retriever, baselines
 from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
 from memshadow.models.metrics import estimate
@@ -60,12 +59,11 @@ GROUPS = ["own", "neighbours", "session", "form", "speaker", "time", "scope"]
 class Bench:
     """One encoder with its cache, and a folder for what was ranked."""
 
-    def __init__(self, work: Path, cache: Path, encoder: str) -> None:
-        self.work, self.cache, self.choice = work, cache, encoder
+    def __init__(self, work: Path, cache: Path, encoder: str, learners: Sequence[str]) -> None:
+        self.work, self.cache, self.choice, self.learners = work, cache, encoder, learners
+        self.read: list[int] = []
         self.config = [f"embedder={encoder}"]
-        self.encoder: Embedder = CachedEmbedder(
-            encoder=build(load("train", self.config).embedder), folder=str(cache)
-        )
+        self.encoder: Embedder = CachedEmbedder(encoder=build(load("train", self.config).embedder), folder=str(cache))
         self.viewer = build(load("train", ["learner=ranker_trees"]).learner.viewer)
 
     def corpus(self, name: str) -> list[Conversation]:
@@ -103,7 +101,7 @@ class Bench:
         return folder / "model"
 
     def ranked(
-        self, label: str, model: Path | None, test: Sequence[Conversation], *, second: Any = None, k: int = 0
+        self, label: str, model: Path | None, test: Sequence[Conversation], *, second: Any = None
     ) -> list[Scored]:
         """Score ``test`` by a trained ranker, by the shipped one (``None``); rankings are kept."""
         kept = self.work / "rankings" / f"{self.choice}-{label}.json"
@@ -209,9 +207,7 @@ def _gains(mine: Scored, others: Sequence[Scored], data: str, protocol: str, com
     return rows
 
 
-def _folds(
-    bench: Bench, label: str, data: list[Conversation], **how: Any
-) -> Scored:
+def _folds(bench: Bench, label: str, data: list[Conversation], **how: Any) -> Scored:
     """Leave each conversation out in turn: train on the others, rank it."""
     parts = []
     for fold in leave_one_out([c.id for c in data]):
@@ -228,12 +224,11 @@ def locomo(bench: Bench, command: str) -> list[dict[str, Any]]:
     protocol = f"leave-one-conversation-out {bench.choice}"
     others = bench.untrained("locomo", data)
     rows = _rows(others, "locomo", f"none {bench.choice}", command)
-    for learner in ("ranker_trees", "ranker_linear", "ranker_listwise"):
-        if (HERE.parent.parent / "configs" / "learner" / f"{learner}.yaml").is_file():
-            found = _folds(bench, learner, data, learner=learner)
-            rows += _rows([found], "locomo", protocol, command) + _gains(found, others, "locomo", protocol, command)
-            write_rankings(found, bench.work / "referee" / f"{bench.choice}-{learner}.jsonl")
-            rows += _categories(found, "locomo", protocol, command)
+    for learner in bench.learners:
+        found = _folds(bench, learner, data, learner=learner)
+        rows += _rows([found], "locomo", protocol, command) + _gains(found, others, "locomo", protocol, command)
+        write_rankings(found, bench.work / "referee" / f"{bench.choice}-{learner}.jsonl")
+        rows += _categories(found, "locomo", protocol, command)
     return rows
 
 
@@ -388,11 +383,15 @@ def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
     from memshadow.memory.recall.conversation import block_of, everything
     from memshadow.memory.recall.retrieving import asked_of
 
-    ranking = StagedRanking(viewer=self_viewer(), ranker=TreeRanker(model="packaged"))
+    ranking = StagedRanking(viewer=bench.viewer, ranker=TreeRanker(model="packaged"))
     rows = []
     for size in (1_000, 50_000):
-        corpus = build(load("train", ["data=synthetic", f"data.memories={size}", f"data.memories_per_conversation={size}"]).data)
-        conversation = next(iter(corpus.conversations()))
+        lives = build(load("train", ["data=synthetic", f"data.memories={size}"]).data).conversations()
+        memories = [
+            replace(m, conversation_id="all", id=f"{m.id}-{i}") for life in lives for i, m in enumerate(life.memories)
+        ]
+        asked_for = list(next(iter(build(load("train", ["data=synthetic"]).data).conversations())).questions)
+        conversation = Conversation(id="all", memories=tuple(memories), questions=tuple(asked_for))
         encoder = build(load("train", ["embedder=hashing"]).embedder)
         block = block_of(conversation, encoder)
         allowed = everything(block)
@@ -421,13 +420,27 @@ def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
     return rows
 
 
-def self_viewer() -> Any:
-    """Return the view that is served."""
-    return build(load("train", ["learner=ranker_trees"]).learner.viewer)
+def second(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """LoCoMo by leave one out, with a cross-encoder behind the ranker; its weight was set on synthetic lives."""
+    data = bench.corpus("locomo")
+    rows = []
+    for k in bench.read:
+        look = build(load("memory", ["ranking=cross_encoder", f"ranking.second.k={k}"]).ranking).second
+        parts = []
+        for fold in leave_one_out([c.id for c in data]):
+            test = [c for c in data if c.id in set(fold.held_out)]
+            model = bench.model(f"ranker_trees-{fold.held_out[0]}", [c for c in data if c.id in set(fold.training)])
+            parts.append(bench.ranked(f"second-{k}-{fold.held_out[0]}", model, test, second=look))
+        found = _joined(parts, f"trees, cross-encoder on {k}")
+        alone = _folds(bench, "ranker_trees", data)
+        rows += _rows([found], "locomo", f"second {bench.choice}", command)
+        rows += _gains(found, [alone], "locomo", f"second {bench.choice}", command)
+    return rows
 
 
 PARTS = {
     "locomo": locomo,
+    "second": second,
     "transfer": transfer,
     "shipped": shipped,
     "ablation": ablation,
@@ -445,18 +458,24 @@ def main() -> int:
     parser.add_argument("--encoder", default="minilm", help="a choice of configs/embedder")
     parser.add_argument("--work", type=Path, default=Path("runs/experiments/ranking"))
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--read", nargs="+", type=int, default=[6], help="candidates that a cross-encoder reads")
+    parser.add_argument("--learners", nargs="+", default=["ranker_trees", "ranker_linear", "ranker_listwise"])
     said = parser.parse_args()
-    bench = Bench(said.work, said.cache, said.encoder)
+    bench = Bench(said.work, said.cache, said.encoder, said.learners)
+    bench.read = said.read
     file = HERE / "results.json"
     for part in said.parts:
-        command = f"python experiments/ranking/run.py {part}" + (f" --encoder {said.encoder}" if said.encoder != "minilm" else "")
+        command = f"python experiments/ranking/run.py {part}" + (
+            f" --encoder {said.encoder}" if said.encoder != "minilm" else ""
+        )
         rows = PARTS[part](bench, command)
         old = json.loads(file.read_text()) if file.is_file() else []
         kept = [row for row in old if row["command"] != command]
         file.write_text(json.dumps([*kept, *rows], indent=1) + "\n")
         for row in rows:
             if row["metric"] in ("ndcg@10", "recall@10", "gain ndcg@10", "median ms", "p95 ms"):
-                print(f"{row['data']:18} {row['protocol']:42} {row['system']:28} {row.get('versus', ''):16} {row['metric']:14} {row['mean']:.3f} {row['ci95']}")
+                said_of = [str(row.get(key, "")) for key in ("data", "protocol", "system", "versus", "metric")]
+                print("  ".join(said_of), f"{row['mean']:.3f}", row["ci95"])
     return 0
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Figures = dict[str, Figure]
 
 BM25_K1, BM25_B = 0.9, 0.4
+_LOOKED_AT = 100  # questions that importances are worked out on
 
 
 def widths(model: Path, encoder: Embedder) -> list[int]:
@@ -185,17 +186,33 @@ def rival_of(scored: Sequence[Scored]) -> Scored:
     return max([*fusions, *others], key=lambda one: one.estimate(SHOWN[0]).mean)
 
 
-def figures_of(scored: Sequence[Scored], model: Path, encoder: Embedder, held_out: Sequence[Conversation]) -> Figures:
-    """Return the pictures of a run: gain by category, quality over width, a map of one conversation's memories."""
+def _importances(model: Path, encoder: Embedder, held_out: Sequence[Conversation], viewer: Viewer) -> Figure:
+    from memshadow.memory.recall.examples import examples
+    from memshadow.memory.recall.importance import importances
+    from memshadow.memory.recall.rankers.trained import ranker_of
+    from memshadow.training.plots import importances as drawn
+
+    ranker = ranker_of(str(model))
+    found = examples(held_out, encoder, viewer, ranker.table, what="held-out")
+    return drawn(importances(ranker, found[:: 1 + len(found) // _LOOKED_AT], by_group=False, seed=0))
+
+
+def figures_of(
+    scored: Sequence[Scored],
+    model: Path,
+    encoder: Embedder,
+    held_out: Sequence[Conversation],
+    viewer: Viewer | None = None,
+) -> Figures:
+    """Return the pictures of a run: gain by category, quality over width, a map of memories; what a ranker looks at."""
     from memshadow.memory.evaluation import SHOWN
-    from memshadow.memory.recall.rankers.trained import is_ranker
     from memshadow.training.plots import gain_by_category, memory_map, ndcg_over_dims
     from memshadow.types import in_context
 
     subject, rival = scored[-1], rival_of(scored)
     found = {"gain_by_category": gain_by_category(gains(subject, rival), system=subject.system, baseline=rival.system)}
-    if is_ranker(model):
-        return found
+    if viewer is not None:
+        return found | {"importances": _importances(model, encoder, held_out, viewer)}
     curve = [
         {"dim": float(one.system.removeprefix("projected-")), "mean": e.mean, "low": e.low, "high": e.high}
         for one in scored

@@ -25,11 +25,15 @@ _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """What was typed: the verb's ``settings``, words that set the ``memory`` (``embedder=...``), and text."""
+    """What was typed: the verb's ``settings``, words that set the ``memory`` (``embedder=...``), and text.
+
+    ``apart`` are the words of the text, one an argument; ``text`` is all of them, or what standard input brought.
+    """
 
     settings: Mapping[str, Any]
     memory: Sequence[str]
     text: str
+    apart: Sequence[str]
 
     def __getitem__(self, name: str) -> Any:
         return self.settings[name]
@@ -79,9 +83,8 @@ def understood(verb: str, argv: Sequence[str], *, reads: bool = True) -> Words:
                 f"`memshadow {verb} --help` lists them. If it is meant as text: memshadow {verb} ... -- {word!r}"
             )
     settings = plain(load(verb, composed), resolve=True) | taken
-    return Words(
-        settings=settings, memory=others, text=_standard_input() if reads and text == ["-"] else " ".join(text)
-    )
+    whole = _standard_input() if reads and text == ["-"] else " ".join(text)
+    return Words(settings=settings, memory=others, text=whole, apart=text)
 
 
 def _marked(argv: Sequence[str]) -> list[tuple[str, bool]]:

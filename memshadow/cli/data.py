@@ -260,12 +260,12 @@ def _lines(corpus: Any) -> Iterator[str]:
 
 
 def _conversation_lines(conversation: Conversation) -> Iterator[str]:
-    session = None
+    session = ""
     for memory in conversation.memories:
         if memory.session_id != session:
             session = memory.session_id
             when = f", {memory.timestamp:%Y-%m-%d %H:%M}" if memory.timestamp else ""
-            yield f"-- {session}{when}"
+            yield f"-- {session}{when}" if session else ""  # lone notes are nobody's session: a gap before them
         yield f"{memory.id}  {_short(memory.rendered())}"
     for question in conversation.questions:
         found = ", ".join(question.evidence) or "nothing"

@@ -126,14 +126,28 @@ def _split(config: DictConfig) -> _Split:
     if not hasattr(type(corpus), "conversations"):  # isinstance of a protocol would read the files, to fingerprint them
         raise ConfigError(f"data={_choice(config.data)} holds no conversations; train on one that does, e.g. locomo.")
     conversations = list(corpus.conversations())
-    outer = _held_out("held_out", [c.id for c in conversations], config, corpus.name)
+    ids = [conversation.id for conversation in conversations]
+    always = _never_held_out(ids, config)
+    outer = _held_out("held_out", [one for one in ids if one not in always], config, corpus.name)
     inner = _held_out("validation", outer.training, config, corpus.name)
     return _Split(
         corpus=corpus,
-        training=_of(conversations, inner.training),
+        training=_of(conversations, [*always, *inner.training]),
         validation=_of(conversations, inner.held_out),
         held_out=_of(conversations, outer.held_out),
     )
+
+
+def _never_held_out(ids: Sequence[str], config: DictConfig) -> set[str]:
+    """Return the conversations of the parts of a mix that only train."""
+    found = {part: {one for one in ids if one.startswith(f"{part}/")} for part in config.never_held_out}
+    for part, named in found.items():
+        if not named:
+            known = ", ".join(dict.fromkeys(one.partition("/")[0] for one in ids if "/" in one)) or "none"
+            raise ConfigError(
+                f"never_held_out names {part!r}, of which no conversation came; parts that have some: {known}"
+            )
+    return set().union(*found.values())
 
 
 def _held_out(key: str, ids: Sequence[str], config: DictConfig, corpus: str) -> Split:
@@ -167,7 +181,7 @@ def _recorded(words: Sequence[str], config: DictConfig, folder: Path) -> dict[st
         record = replace(record, tracker_run_id=run_id).write(folder)
         tracker.log_dataset(name=split.corpus.name, fingerprint=split.corpus.fingerprint, context="training")
         outcome = _trained(config, split, folder, tracker, run_id)
-        _signed(outcome, record)
+        _signed(outcome, record, split)
         outcome = _measured(config, split, outcome, tracker)
         replace(record, status="finished", result=outcome.figures).write(folder)
     _tell(outcome, split, folder)
@@ -217,7 +231,7 @@ def _trained(config: DictConfig, split: _Split, folder: Path, tracker: Tracker, 
     return _Outcome(result=result, figures=score)
 
 
-def _signed(outcome: _Outcome, record: RunRecord) -> None:
+def _signed(outcome: _Outcome, record: RunRecord, split: _Split) -> None:
     """Write into the model where it came from."""
     from memshadow.models.checkpoint import sign
 
@@ -226,6 +240,7 @@ def _signed(outcome: _Outcome, record: RunRecord) -> None:
         "config": record.config,
         "seed": record.seed,
         "data": record.data,
+        "weights_may_ship": split.corpus.weights_may_ship,
         "commit": record.commit,
         "lock": record.lock,
         "versions": record.versions,
@@ -250,7 +265,7 @@ def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tra
     tracker.log_table("history", outcome.result.history)
     tracker.log_table("held_out", result_rows(scored, data=split.corpus.name))
     tracker.log_figure("learning_curves", learning_curves(outcome.result.history))
-    for name, figure in figures_of(scored, model, encoder, split.held_out).items():
+    for name, figure in figures_of(scored, model, encoder, split.held_out, _viewer(config)).items():
         tracker.log_figure(name, figure)
     verdict = _challenge(config, split, scored, encoder, model=model, tracker=tracker)
     return replace(outcome, figures=figures, scored=scored, verdict=verdict)
@@ -270,7 +285,8 @@ def _challenge(
     from memshadow.memory.evaluation import SHOWN, score
     from memshadow.training.champion import QuestionScore, crown
 
-    version = tracker.register_model(config.model_name, model, tags={"data": split.corpus.name})
+    said = {"data": split.corpus.name, "weights_may_ship": str(split.corpus.weights_may_ship).lower()}
+    version = tracker.register_model(config.model_name, model, tags=said)
     if not version:
         return ""
 

@@ -58,7 +58,7 @@ class EvidencePairs:
 
 
 class NeighbourPairs:
-    """Each turn with the one said after it: pairs that need no questions, to train an encoder from nothing.
+    """Each turn with the one said after it in its session: pairs that need no questions, to train from nothing.
 
     Turns of fewer than ``min_chars`` characters make no pair ("haha true" answers everything).
     """
@@ -72,16 +72,17 @@ class NeighbourPairs:
             TrainingPair(first.rendered(), second.rendered(), ())
             for conversation in conversations
             for first, second in zip(conversation.memories, conversation.memories[1:], strict=False)
-            if first.session_id == second.session_id and min(len(first.text), len(second.text)) >= self._min_chars
+            if first.session_id == second.session_id != "" and min(len(first.text), len(second.text)) >= self._min_chars
         ]
 
 
 def passages(memories: Sequence[Memory], *, turns_before: int) -> list[str]:
-    """Return each memory as text, after up to ``turns_before`` turns of its session, one a line."""
+    """Return each memory as text, after up to ``turns_before`` turns of its session, one a line; lone notes alone."""
     texts = []
-    for _, session in groupby(memories, key=lambda memory: memory.session_id):
+    for session_id, session in groupby(memories, key=lambda memory: memory.session_id):
         said = [memory.rendered() for memory in session]
-        texts += ["\n".join(said[max(0, i - turns_before) : i + 1]) for i in range(len(said))]
+        before = turns_before if session_id else 0
+        texts += ["\n".join(said[max(0, i - before) : i + 1]) for i in range(len(said))]
     return texts
 
 

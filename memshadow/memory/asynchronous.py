@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -63,6 +63,10 @@ class AsyncMemory:
     async def context(self, query: str, *, budget_tokens: int, scope: Scope | None = None, **narrowed: Any) -> Context:
         """Return what a prompt should hold to answer a query."""
         return await self._run(self.memory.context, query, budget_tokens=budget_tokens, scope=scope, **narrowed)
+
+    async def feedback(self, query: str, useful: Sequence[str], *, scope: Scope | None = None, **said: Any) -> None:
+        """Note which memories answered a question."""
+        await self._run(self.memory.feedback, query, useful, scope=scope, **said)
 
     async def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
         """Return the last memories of a scope."""

@@ -91,7 +91,7 @@ def score(retrievers: Sequence[Retriever], conversations: Iterable[Conversation]
 def _rankings(conversation: Conversation, asked: Sequence[Question], rows: ndarray) -> list[Ranking]:
     ids = [memory.id for memory in conversation.memories]
     cost = {m.id: prompt_tokens(f"{m.speaker}: {m.text}") for m in conversation.memories}
-    session = {m.id: m.session_id for m in conversation.memories}
+    session = {m.id: m.session_id or m.id for m in conversation.memories}  # a lone note is one of its own
     order = np.argsort(-rows, axis=1, kind="stable")
     rankings = []
     for question, places in zip(asked, order, strict=True):

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
+from memshadow.data.feedback import FeedbackLog, How, Judgement
 from memshadow.data.index.base import Block, MemoryIndex, session_hash
 from memshadow.data.store.base import Filter, MemoryStore
 from memshadow.errors import DataError, NotFoundError
@@ -25,6 +26,7 @@ from memshadow.memory.drafting import drafted
 from memshadow.memory.exchange import Imported, lines_of, portions, records_of
 from memshadow.memory.filtering import filtered
 from memshadow.memory.intake import entries
+from memshadow.memory.judging import Judging
 from memshadow.memory.parts import Parts
 from memshadow.memory.ranking import Asked, Ranked, Ranking, statistics_of
 from memshadow.memory.reembedding import claim, reembed
@@ -58,6 +60,7 @@ class Memory:
         rule: finds what a new memory supersedes.
         counter: counts a context's tokens.
         near_threshold: cosine from which another memory is reported as nearly the same; above 1: never.
+        feedback: keeps what was found useful; ``None``: nothing does, and ``feedback`` is refused.
         scope: whose memories, where a call does not say.
         clock: tells the time of adding.
 
@@ -75,12 +78,14 @@ class Memory:
         rule: SupersessionRule,
         counter: TokenCounter,
         near_threshold: float,
+        feedback: FeedbackLog | None = None,
         scope: Scope | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self.scope = scope or Scope()
         self._clock = clock
         self._parts = Parts(store=store, index=index, embedder=embedder, ranking=ranking, counter=counter)
+        self._judges = Judging(self._parts, feedback)
         self._brings = Bringing(self._parts, rule=rule)
         self._writes = Remembering(self._parts, rule=rule, near_threshold=near_threshold, clock=clock)
         claim(self._parts)
@@ -164,13 +169,14 @@ class Memory:
         return self._writes.update(lambda: self.get(memory_id, scope=scope), changed, owner=scope.owner)
 
     def forget(self, memory_id: str, *, scope: Scope | None = None) -> None:
-        """Erase a memory: all versions, vectors and words of it, and its trace in its neighbours' vectors.
+        """Erase a memory: all versions, vectors and words of it, and its trace in neighbours' vectors and in feedback.
 
         Raises:
             NotFoundError: there is no such memory in this scope.
         """
         scope = scope or self.scope
-        self._writes.forget(lambda: self.get(memory_id, scope=scope), owner=scope.owner)
+        # feedback first: after a kill in between, the memory is there to be forgotten again
+        self._writes.forget(lambda: self._judges.without(self.get(memory_id, scope=scope)), owner=scope.owner)
 
     def search(
         self, query: str, *, k: int = 10, scope: Scope | None = None, explain: bool = False, **narrowed: Any
@@ -224,6 +230,34 @@ class Memory:
         """
         hits = self.search(query, k=k, scope=scope, **narrowed)
         return packed([hit.record for hit in hits], budget_tokens=budget_tokens, counter=self._parts.counter)
+
+    def feedback(
+        self,
+        query: str,
+        useful: Sequence[str],
+        *,
+        shown: Sequence[str] = (),
+        kind: How = "explicit",
+        scope: Scope | None = None,
+    ) -> None:
+        """Note which memories answered a question, for a ranker of one's own to learn from (see ``docs/feedback.md``).
+
+        Durable when it returns. The same words asked again are one question, whose answers add up.
+
+        Args:
+            query: what was asked, in words.
+            useful: ids of the memories that answered it, a list of 1 to 1,000.
+            shown: ids of what a search returned, best first, where that is known; what is not there is left out.
+            kind: how one knows: ``explicit`` (somebody said so), ``answer`` (used in one that was given), ``click``.
+            scope: who asked; the memories must be in it.
+
+        Raises:
+            NotFoundError: a useful memory is not in this scope; nothing was noted.
+            DataError: the query is blank, nothing was useful, an id is none, ``kind`` is unknown.
+            ConfigError: the memory lies in no folder.
+        """
+        told: dict[str, Any] = {"useful": useful, "shown": shown}  # not every caller minds types
+        self._judges.note(Judgement(scope=scope or self.scope, query=query, kind=kind, at=self._clock(), **told))
 
     def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
         """Return the last memories of a scope (usually one session) that hold, in the order of saying.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 from urllib.parse import quote, urlencode
 
 from memshadow.errors import ConfigError, DataError
@@ -18,6 +18,9 @@ from memshadow.serving.scoping import headers_of
 from memshadow.serving.standing import Standing, standing_in
 from memshadow.serving.wire import added_in, context_in, draft_out, hit_in, record_in, stats_in, time_out
 from memshadow.types import Added, Context, Draft, Hit, Memory as Said, Record, Scope, Source, Stats
+
+if TYPE_CHECKING:
+    from memshadow.data.feedback import How
 
 What = str | Draft | Said | Mapping[str, Any]
 _PAGE = 1000
@@ -102,6 +105,19 @@ class Client:
         """Return what a prompt should hold to answer the query, within ``budget_tokens``."""
         body = {"query": str(query), "k": k, "budget_tokens": budget_tokens, **_narrowed(narrowed)}
         return context_in(self._ask("POST", "/v1/context", body, scope=scope))
+
+    def feedback(
+        self,
+        query: str,
+        useful: Sequence[str],
+        *,
+        shown: Sequence[str] = (),
+        kind: How = "explicit",
+        scope: Scope | None = None,
+    ) -> None:
+        """Note which memories answered a question."""
+        body = {"query": query, "useful": useful, "shown": shown, "kind": kind}
+        self._ask("POST", "/v1/feedback", body, scope=scope)
 
     def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
         """Return the last memories of a scope, in the order of saying."""

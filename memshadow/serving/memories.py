@@ -1,4 +1,4 @@
-"""Memories by HTTP: add, read, change, forget, search, context. Each route is a call of ``Memory`` and nothing more."""
+"""Memories by HTTP: add, read, change, forget, search, context, feedback. A route is a call of ``Memory``, no more."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from memshadow.serving.shapes import (
     ContextTold,
     ContextWanted,
     DraftGiven,
+    FeedbackGiven,
     HitsTold,
     MemoriesTold,
     MemoryTold,
@@ -101,6 +102,13 @@ async def search(call: Call, body: Search) -> Any:
 async def context(call: Call, body: ContextWanted) -> Any:
     """Return what a prompt should hold to answer a query: dated, attributed lines within the budget."""
     return context_out(await call.work.read(call.memory.context, scope=call.whose(), **body.said()))
+
+
+@router.post("/v1/feedback", response_model=None, status_code=204, openapi_extra=SCOPED, tags=["search"])
+async def feedback(call: Call, body: FeedbackGiven) -> Response:
+    """Note which memories answered a query, for a ranker to learn from. May be sent again: it counts once."""
+    await call.work.write(call.memory.feedback, scope=call.whose(), **body.said())
+    return Response(status_code=204)
 
 
 @router.get("/v1/recent", response_model=MemoriesTold, openapi_extra=SCOPED, tags=["sessions"])

@@ -94,6 +94,15 @@ class ContextWanted(Narrowed):
     k: int = Field(50, description="How many hits to choose from.")
 
 
+class FeedbackGiven(_Given):
+    """Which memories answered a question."""
+
+    query: str = Field(description="What was asked, up to 10,000 characters.")
+    useful: list[str] = Field(description="Ids of the memories that answered it, 1 to 1,000.")
+    shown: list[str] = Field([], description="Ids of what a search returned, best first, where that is known.")
+    kind: str = Field("explicit", description="How one knows: explicit (somebody said so), answer or click.")
+
+
 class SessionContextWanted(_Given):
     """How much of the end of a session a prompt should hold."""
 

@@ -158,6 +158,36 @@ def memory_map(
     return figure
 
 
+def importances(lost: Mapping[str, float], *, metric: str = "nDCG@10", most: int = 25) -> Figure:
+    """Draw what a ranker loses without each of its features, in points: a bar each, the ``most`` greatest, on top."""
+    shown = list(reversed(sorted(lost.items(), key=lambda item: -item[1])[:most]))
+    with _figure(width=6.4, height=1.4 + 0.26 * max(1, len(shown))) as (figure, (ax,)):
+        values = [100 * value for _, value in shown]
+        ax.barh(range(len(shown)), values, height=0.65, color=[PALETTE[value < 0] for value in values])
+        ax.axvline(0, color=_GREY, linewidth=1)
+        ax.set_yticks(range(len(shown)), [name for name, _ in shown])
+        ax.grid(visible=False, axis="y")
+        ax.set(title="What the ranker looks at", xlabel=f"{metric} lost when it is dealt out at random, points")
+    return figure
+
+
+def contributions(names: Sequence[str], groups: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw why memories stand where they stand: a bar each, from the top, its parts what each group adds or takes."""
+    with _figure(width=9.6, height=1.6 + 0.42 * max(1, len(names))) as (figure, (ax,)):
+        place = np.arange(len(names))[::-1]
+        above, below = np.zeros(len(names)), np.zeros(len(names))
+        for (group, given), colour in zip(groups.items(), cycle((*PALETTE, _GREY)), strict=False):
+            values = np.asarray(given, dtype=np.float64)
+            ax.barh(place, values, left=np.where(values >= 0, above, below), height=0.6, color=colour, label=group)
+            above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
+        ax.axvline(0, color=_GREY, linewidth=1)
+        ax.set_yticks(place, names)
+        ax.grid(visible=False, axis="y")
+        ax.set(title="Why this memory", xlabel="score beside the median candidate's")
+        _legend(ax, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
 def principal_components(vectors: Float[ndarray, "n dim"]) -> tuple[Float[ndarray, "n 2"], tuple[float, float]]:
     """Return the coordinates on the two directions of largest variance, and their shares of the variance.
 

@@ -63,6 +63,21 @@ def test_make_writes_the_shared_form_that_folder_reads(tmp_path: Path, capsys: p
         main(["make", "synthetic", "data.memories=60", f"out={out}"])
 
 
+def test_lone_notes_are_shown_without_a_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sessions = ("", "monday", "monday", "", "", "tuesday")
+    rows = [
+        {"id": f"m{turn}", "conversation_id": "c", "session_id": session, "turn": turn, "speaker": "Ann", "text": "x"}
+        for turn, session in enumerate(sessions)
+    ]
+    (tmp_path / "memories.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    (tmp_path / "questions.jsonl").write_text("", encoding="utf-8")
+    main(["show", "folder", f"data.folder={tmp_path}", "n=20"])
+    shown = capsys.readouterr().out.partition("\n\n")[2].splitlines()
+    assert [line.split("  ")[0] for line in shown] == [
+        "m0", "-- monday", "m1", "m2", "", "m3", "m4", "-- tuesday", "m5"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

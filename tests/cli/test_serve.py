@@ -31,7 +31,11 @@ def test_every_verb_speaks_to_the_service(served: Path, capsys: pytest.CaptureFi
     folder, out = f"folder={served}", tmp_path / "out.jsonl"
     assert main(["remember", "Zoë plays chess", "session=s", folder]) == 0
     assert main(["recall", "chess", "json=true", folder]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[1])["memory"]["text"] == "Zoë plays chess"
+    found = json.loads(capsys.readouterr().out.splitlines()[1])["memory"]
+    assert found["text"] == "Zoë plays chess"
+    assert main(["feedback", "who plays?", found["id"], folder]) == 0
+    assert capsys.readouterr().out == f"noted for {found['id']}\n"
+    assert json.loads((served / "feedback.jsonl").read_text())["query"] == "who plays?"
     assert main(["context", "chess", folder]) == 0
     assert main(["context", "session=s", folder]) == 0
     assert capsys.readouterr().out.count("Zoë plays chess") == 2

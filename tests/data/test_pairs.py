@@ -37,6 +37,16 @@ def test_a_passage_reads_its_own_session_only():
     assert passages(MEMORIES, turns_before=0) == [memory.rendered() for memory in MEMORIES]
 
 
+NOTES = tuple(said(i, f"note number {i}", "") for i in range(3))
+
+
+def test_lone_notes_have_no_neighbours():
+    assert passages(NOTES, turns_before=2) == [note.rendered() for note in NOTES]
+    assert NeighbourPairs(min_chars=5).pairs([Conversation(id="c", memories=NOTES)], falling) == []
+    mixed = (*MEMORIES[:2], *NOTES[:2])
+    assert passages(mixed, turns_before=1)[1:] == ["A: I bought a boat\nA: It is red", *map(Memory.rendered, NOTES[:2])]
+
+
 def test_each_evidence_turn_is_a_pair_and_no_evidence_is_a_negative():
     source = EvidencePairs(negatives=1, skip=0, turns_before=0)
     pairs = source.pairs([talk(("what boat?", ("m1", "m0")), ("nothing", ()))], falling)

@@ -114,6 +114,14 @@ def test_categories_have_their_own_means(scored):
     assert list(scored[0].by_category("mrr")) == ["one", "two"]
 
 
+def test_every_lone_note_is_a_session_of_its_own():
+    (one,) = [talk("a", 4, [("one", [3])])]
+    notes = replace(one, memories=tuple(replace(m, session_id="") for m in one.memories))
+    forward, backward = score([Forward(), Backward()], [notes])
+    assert forward.rankings[0].figures["session_hit@1"] == 0
+    assert backward.rankings[0].figures["session_hit@1"] == 1
+
+
 def test_a_gain_is_paired(scored):
     forward, backward, flat = scored
     same = forward.gain_over(flat, "ndcg@10")

@@ -110,6 +110,12 @@ def ask_shared() -> Iterator[Asked]:
         yield partial(asked, url)
 
 
+@pytest.fixture(scope="session")
+def asking() -> Asked:
+    """Ask a service at an address."""
+    return asked
+
+
 def asked(url: str, method: str, path: str, body: Any = None, **headers: str | None) -> tuple[int, dict[str, str], Any]:
     """Send one request over a connection of its own; return status, headers (lower case) and the JSON."""
     named = {"Authorization": f"Bearer {TOKEN}", "X-Memshadow-User-Id": "owner"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from memshadow.data.feedback import FILE, FeedbackLog
 from memshadow.errors import ConfigError, MemshadowError
 from memshadow.memory.service import Memory
 from memshadow.serving.client import Client
@@ -60,6 +61,8 @@ STEPS: list[Step] = [
     ("search with a lone surrogate", lambda m: m.search("moved \ud800") and None),
     ("context", lambda m: m.context("moved", budget_tokens=400)),
     ("context too small", lambda m: m.context("moved", budget_tokens=5)),
+    ("feedback", lambda m: m.feedback("what did Ann do?", ["three", "full"], shown=["t1", "three"], kind="answer")),
+    ("feedback in a session", lambda m: m.feedback("turn?", ("t1",), scope=Scope(session="s"))),
     ("recent", lambda m: m.recent(last=3)),
     ("recent of a session", lambda m: m.recent(scope=Scope(session="s"))),
     ("recent context", lambda m: m.recent_context(budget_tokens=300, last=3, scope=Scope(session="s"))),
@@ -98,6 +101,12 @@ MISTAKES: list[Step] = [
     ("add metadata that is not JSON", lambda m: m.add("x", metadata={"a": object()})),
     ("add importance that is none", lambda m: m.add("x", importance=float("nan"))),
     ("supersede nothing", lambda m: m.add("x", supersedes="none")),
+    ("feedback on nothing", lambda m: m.feedback("x", ["none"])),
+    ("feedback on another session", lambda m: m.feedback("x", ["full"], scope=Scope(session="s"))),
+    ("feedback that names nothing", lambda m: m.feedback("x", [])),
+    ("feedback without a question", lambda m: m.feedback(" ", ["full"])),
+    ("feedback of an unknown kind", lambda m: m.feedback("x", ["full"], kind="guess")),
+    ("feedback on too many", lambda m: m.feedback("x", ["full"] * 1001)),
     ("search blank", lambda m: m.search("  ")),
     ("search too many", lambda m: m.search("x", k=1001)),
     ("search by an unknown filter", lambda m: m.search("x", colour="red")),
@@ -113,10 +122,15 @@ SAID = Said(id="c", conversation_id="c", session_id="s", turn=0, speaker="Ann", 
 
 
 @pytest.fixture(scope="module")
-def pair(make: Any, serve: Any, token: str) -> Iterator[tuple[Memory, Client]]:
+def pair(
+    make: Any, serve: Any, token: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Memory, Client]]:
     """A memory, and another one behind a service; what made ids and times in both is the same."""
-    with serve(make(clock=lambda: NOW)) as url, closing(Client(url, token=token, timeout_s=20.0)) as client:
-        yield make(clock=lambda: NOW), client
+    own, served = (
+        make(clock=lambda: NOW, feedback=FeedbackLog(file=tmp_path_factory.mktemp("feedback") / FILE)) for _ in range(2)
+    )
+    with serve(served) as url, closing(Client(url, token=token, timeout_s=20.0)) as client:
+        yield own, client
 
 
 @pytest.mark.parametrize(("name", "step"), STEPS, ids=[name for name, _ in STEPS])

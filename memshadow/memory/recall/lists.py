@@ -43,8 +43,6 @@ def words(block: Block, said: Said, terms: Sequence[str], names: frozenset[str],
     n = said.size
     whole, bare, window, covered, matched, rarest = np.zeros((6, n))
     kept = {term for term in terms if term not in names} or set(terms)
-    norm = _norm(said.lengths, k1, b)
-    wide = _norm(said.windows, k1, b)
     mass, most = 0.0, 0.0
     for term, times in Counter(terms).items():
         found = block.postings(term)
@@ -52,7 +50,7 @@ def words(block: Block, said: Said, terms: Sequence[str], names: frozenset[str],
         held = at >= 0
         at, tf = at[held], found.counts[held].astype(np.float64)
         idf = _idf(n, len(at))
-        score = times * idf * tf * (k1 + 1) / (tf + norm[at])
+        score = times * idf * tf * (k1 + 1) / (tf + _norm(said.lengths[at], said.mean_length, k1, b))
         whole[at] += score
         if term not in kept:
             continue
@@ -62,7 +60,8 @@ def words(block: Block, said: Said, terms: Sequence[str], names: frozenset[str],
         matched[at] += 1 / len(kept)
         rarest[at] = np.maximum(rarest[at], idf)
         near, tf = _windowed(said, at, tf)
-        window[near] += times * _idf(n, len(near)) * tf * (k1 + 1) / (tf + wide[near])
+        norm = _norm(said.windows[near], said.mean_window, k1, b)
+        window[near] += times * _idf(n, len(near)) * tf * (k1 + 1) / (tf + norm)
     return Words(whole, bare, window, covered / (mass or 1.0), matched, rarest / (most or 1.0))
 
 
@@ -74,13 +73,12 @@ def _windowed(said: Said, at: ndarray, tf: ndarray) -> tuple[ndarray, ndarray]:
     told = after < said.size
     told[told] = said.follows[after[told]]
     counts[after[told]] += tf[told]
-    near = np.flatnonzero(counts)
+    near = np.flatnonzero(counts > 0)
     return near, counts[near]
 
 
-def _norm(lengths: Float[ndarray, " n"], k1: float, b: float) -> Float[ndarray, " n"]:
-    mean = (lengths.mean() if len(lengths) else 0.0) or 1.0
-    return np.asarray(k1 * (1 - b + b * lengths / mean))
+def _norm(lengths: Float[ndarray, " found"], mean: float, k1: float, b: float) -> Float[ndarray, " found"]:
+    return np.asarray(k1 * (1 - b + b * lengths / (mean or 1.0)))
 
 
 def _idf(documents: int, having: int) -> float:

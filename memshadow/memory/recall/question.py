@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -24,6 +24,7 @@ _POSSESSIVE = re.compile(r"['\u2019]s?$")
 _LOOKED_AT = 2_000  # characters: a question is a sentence or a few; what is pasted behind it names nobody
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_NAME = 3  # words
+_MOST_YEARS = 100
 _WHEN = re.compile(
     r"\bwhen\b|\b(?:what|which) (?:date|day|month|year|time|week)\b"
     r"|\bhow long\b|\bhow many (?:days|weeks|months|years)\b",
@@ -44,7 +45,7 @@ class Question:
     """A question as the features see it."""
 
     named: Int64[ndarray, " named"]
-    """Numbers of the speakers (see ``Said.names``) that it names."""
+    """Numbers of the speakers (see ``Said.names``) that it names; none where one alone speaks."""
     names: frozenset[str]
     """Its terms that do so."""
     asks_when: bool
@@ -60,14 +61,14 @@ def question_of(text: str, said: Said, *, now: datetime | None = None, event: Ev
     Args:
         text: as it was asked.
         said: where it is asked.
-        now: what "last week" is relative to; ``None``: the newest event in the scope.
+        now: what "last week" is relative to; ``None``: the newest event in ``said``, whatever the clock shows.
         event: the moment of an event that the question dates itself by ("before she moved"), and how.
     """
     text = text[:_LOOKED_AT]
-    known = {int(name): number for number, name in enumerate(said.names)}
+    known = {name: number for number, name in enumerate(said.names.tolist())}
     named: dict[int, set[str]] = {}
     for phrase in _phrases(text) if len(known) > 1 else ():
-        for written in (phrase, phrase.lower(), phrase.title()):
+        for written in {phrase, phrase.lower(), phrase.title()}:
             if (number := known.get(text_hash(written))) is not None:
                 named.setdefault(number, set()).update(terms(phrase))
     return Question(
@@ -83,12 +84,21 @@ def question_of(text: str, said: Said, *, now: datetime | None = None, event: Ev
 def _spans(text: str, said: Said, now: datetime | None, event: Event | None) -> tuple[tuple[float, float], ...]:
     if said.last == UNKNOWN:  # nothing here has a time
         return ()
-    first, last = _moment(said.first), _moment(said.last)
-    spoken = spans(text, now=now or last, years=range(first.year, last.year + 1))
+    spoken = spans(text, now=now or _moment(said.last), years=_years(said))
     found = [_bounds(microseconds(span.start), microseconds(span.end), span.relation) for span in spoken]
     if event is not None:
         found.append(_bounds(event.moment, event.moment + 1, event.relation))
     return tuple(found)
+
+
+def _years(said: Said) -> Sequence[int]:
+    """Return the years of the scope: all from the first to the last, where a wrong date does not make them many."""
+    years = range(_moment(said.first).year, _moment(said.last).year + 1)
+    if len(years) <= _MOST_YEARS:
+        return years
+    known = said.happened[said.happened != UNKNOWN].view("datetime64[us]").astype("datetime64[Y]")
+    found, counts = np.unique(known.astype(np.int64) + _EPOCH.year, return_counts=True)
+    return sorted(found[np.argsort(-counts, kind="stable")][:_MOST_YEARS].tolist())
 
 
 def _moment(microseconds_: int) -> datetime:
@@ -104,7 +114,7 @@ def _bounds(start: float, end: float, relation: Relation) -> tuple[float, float]
 def _phrases(text: str) -> Iterator[str]:
     """Yield every run of one to three words, without a closing possessive."""
     found = _WORD.findall(text)
-    for first in range(len(found)):
-        for count in range(1, _LONGEST_NAME + 1):
-            if first + count <= len(found):
-                yield _POSSESSIVE.sub("", " ".join(found[first : first + count]))
+    bare = [_POSSESSIVE.sub("", word) for word in found]
+    for last, word in enumerate(bare):
+        for first in range(max(0, last - _LONGEST_NAME + 1), last + 1):
+            yield " ".join([*found[first:last], word])

@@ -19,8 +19,6 @@ from memshadow.models.form import Forms
 
 ALIKE = ("length", "asking", "first_person", "phatic", "numbers", "dates", "names")
 """The bytes of a form, in their order, that are compared with the same speaker's other turns."""
-
-
 _SHORT = 30.0
 """Terms of a turn on average, up to which it is short; twice that is long."""
 
@@ -46,6 +44,9 @@ class Said:
     """In terms."""
     windows: Float[ndarray, " n"]
     """Length of it and of the turn that it follows."""
+    mean_length: float
+    mean_window: float
+    """Means of both."""
     speaker: Int64[ndarray, " n"]
     """Number of its speaker; ``names`` are the hashes."""
     names: ndarray
@@ -55,8 +56,10 @@ class Said:
     last: int
     """The latest."""
     forms: Forms
+    asking: float
+    """Share that holds a question."""
     shares: Float32[ndarray, "alike n"]
-    """For each of ``ALIKE``: which share of the same speaker's turns has less of it, ties by half; .5 alone."""
+    """For each of ``ALIKE``: which share of the same speaker's turns has less of it, ties by half; alone .5."""
 
     @property
     def size(self) -> int:
@@ -68,7 +71,7 @@ class Said:
         """Return how much this is a chat: 1 where two or more speak in short turns, 0 in long ones or by one alone."""
         if len(self.names) < 2:
             return 0.0
-        return float(np.clip(2.0 - self.lengths.mean() / _SHORT, 0.0, 1.0))
+        return float(np.clip(2.0 - self.mean_length / _SHORT, 0.0, 1.0))
 
     @property
     def sizes(self) -> Int64[ndarray, " sessions"]:
@@ -90,6 +93,7 @@ def said(block: Block, allowed: Bool[ndarray, " size"]) -> Said:
     names, speaker = np.unique(block.speakers[places], return_inverse=True)
     packed, happened = block.forms[places], block.happened[places]
     known = happened[happened != UNKNOWN]
+    forms = Forms.unpacked(packed)
     return Said(
         places=places,
         at=at,
@@ -98,12 +102,15 @@ def said(block: Block, allowed: Bool[ndarray, " size"]) -> Said:
         follows=follows,
         lengths=lengths,
         windows=windows,
+        mean_length=float(lengths.mean()) if n else 0.0,
+        mean_window=float(windows.mean()) if n else 0.0,
         speaker=speaker,
         names=names,
         happened=happened,
         first=int(known.min()) if len(known) else UNKNOWN,
         last=int(known.max()) if len(known) else UNKNOWN,
-        forms=Forms.unpacked(packed),
+        forms=forms,
+        asking=float(forms.holds_question.mean()) if n else 0.0,
         shares=_shares(np.ascontiguousarray(packed).view(np.uint8).reshape(n, 8), speaker, len(names)),
     )
 

@@ -44,6 +44,7 @@ class Scene:
     most: int
     """Candidates at most."""
     _beside: dict[int, Float[ndarray, "values c"]] = field(default_factory=dict)
+    _told: dict[int, tuple[Int64[ndarray, " c"], Bool[ndarray, " c"]]] = field(default_factory=dict)
     _tops: dict[str, Float[ndarray, " sessions"]] = field(default_factory=dict)
 
     @cached_property
@@ -130,21 +131,35 @@ class Scene:
         return np.asarray(self._beside[lag][VALUES.index(name)])
 
     def neighbour(self, values: ndarray, lag: int) -> Float[ndarray, " c"]:
-        """Return the same of values over all of ``said``, known without a question."""
-        target = np.minimum(np.maximum(self.here + lag, 0), self.said.size - 1)
-        there = (target == self.here + lag) & (self.said.session[target] == self.said.session[self.here])
+        """Return the same of values over all of ``said``, which are known of every version, scored or not."""
+        target, there = self.told(lag)
         return np.asarray(values[target] * there)
 
+    def told(self, lag: int) -> tuple[Int64[ndarray, " c"], Bool[ndarray, " c"]]:
+        """Return what stands ``lag`` turns later in ``said``, and whether that is a turn of the same session."""
+        if lag not in self._told:
+            target = np.minimum(np.maximum(self.here + lag, 0), self.said.size - 1)
+            there = (target == self.here + lag) & (self.said.session[target] == self.said.session[self.here])
+            self._told[lag] = target, there
+        return self._told[lag]
+
     def top(self, name: str) -> Float[ndarray, " sessions"]:
-        """Return the mean of the three best of one of ``VALUES`` in each session; fewer turns count what they have."""
+        """Return the mean of the three best of a list, or of ``fused``, in each session; of all where it has fewer."""
         if name not in self._tops:
-            values = self.values(name)
-            ordered = values[np.lexsort((-values, self.session))]
+            ordered = self.values(name)[self._by_session(name)]
             total = np.add.reduceat(ordered, self.begins)
             many = self.sizes > _TOP  # those with more: their three first alone
             total[many] = sum(ordered[self.begins[many] + place] for place in range(_TOP))
             self._tops[name] = total / np.minimum(self.sizes, _TOP)
         return self._tops[name]
+
+    def _by_session(self, name: str) -> Int64[ndarray, " m"]:
+        """Return the order by session, and inside one from the best of a list (or of ``fused``) to the worst."""
+        best = np.empty(len(self.among), dtype=np.int64)
+        best[self.ranks[name]] = np.arange(len(best))
+        session = self.session[best]
+        few = len(self.begins) <= np.iinfo(np.uint16).max  # numbers of 16 bits are sorted many times faster
+        return np.asarray(best[np.argsort(session.astype(np.uint16) if few else session, kind="stable")])
 
     @property
     def _whole(self) -> bool:

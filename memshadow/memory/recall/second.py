@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -49,13 +50,18 @@ class CrossEncoderLook:
         self._make, self._k, self._weight, self._before = make, k, weight, before
         self._encoder: CrossEncoder | None = None
         self._missing = ""
+        self._opening = Lock()
 
     def look(self, scene: Scene, asked: Asked, scores: Float[ndarray, " c"]) -> Looked:
         """Return the scores with those of the k best mixed."""
         seen = np.full(len(scores), np.nan)
+        if len(scores) < 2:  # nothing to order
+            return Looked(scores, seen)
+        if asked.read is None:
+            return Looked(scores, seen, ("no cross-encoder took a second look: texts cannot be had here",))
         encoder = self._opened()
-        if encoder is None or asked.read is None or len(scores) < 2:
-            return Looked(scores, seen, (self._missing,) if self._missing else ())
+        if encoder is None:
+            return Looked(scores, seen, (self._missing,))
         first = np.argsort(-scores, kind="stable")[: self._k]
         seen[first] = encoder.scores(asked.text, self._texts(scene, asked.read, first))
         mixed = (1 - self._weight) * _standard(scores[first]) + self._weight * _standard(seen[first])
@@ -73,12 +79,13 @@ class CrossEncoderLook:
         return [f"{next(heads)}\n{text}" if after else text for text, after in zip(texts, follows, strict=True)]
 
     def _opened(self) -> CrossEncoder | None:
-        if self._encoder is None and not self._missing:
-            try:
-                self._encoder = self._make()
-            except MemshadowError as error:
-                self._missing = f"no cross-encoder took a second look: {error}"
-        return self._encoder
+        with self._opening:
+            if self._encoder is None and not self._missing:
+                try:
+                    self._encoder = self._make()
+                except MemshadowError as error:
+                    self._missing = f"no cross-encoder took a second look: {error}"
+            return self._encoder
 
 
 def _standard(values: Float[ndarray, " k"]) -> Float[ndarray, " k"]:

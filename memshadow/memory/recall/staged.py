@@ -41,7 +41,7 @@ class StagedRanking:
         if self.second is not None:
             scores, seen, more = self.second.look(scene, asked, first)
             parts["second"], notes = _spread(scene, seen), (*notes, *more)
-        order, found = _ordered(scene, scores)
+        order, found = _ordered(scene, scores, k)
         return Ranked(
             places=scene.said.places[scene.among[order[:k]]],
             scores=found[:k],
@@ -51,9 +51,14 @@ class StagedRanking:
         )
 
 
-def _ordered(scene: Scene, scores: Float[ndarray, " c"]) -> tuple[ndarray, Float[ndarray, " m"]]:
-    """Return numbers of ``among``, best first, with scores that never rise; behind the candidates, the fusion's."""
+def _ordered(scene: Scene, scores: Float[ndarray, " c"], k: int) -> tuple[ndarray, Float[ndarray, " n"]]:
+    """Return at least ``k`` numbers of ``among``, best first, with scores that never rise.
+
+    Behind the candidates, with scores that begin 1 below theirs, come the others as the fusion has them.
+    """
     first = np.argsort(-scores, kind="stable")
+    if k <= len(first):
+        return scene.chosen[first], scores[first]
     rest = np.ones(len(scene.among), dtype=bool)
     rest[scene.chosen] = False
     others = np.flatnonzero(rest)

@@ -76,11 +76,13 @@ class Viewer:
         self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, said: Said, met: Words, k: int
     ) -> Int64[ndarray, " m"]:
         """Return the best of each list and the turns beside them, ascending."""
-        depth, everything = max(self._listed, k), np.arange(said.size)
+        depth = max(self._listed, k)
         near = said.at[block.nearest(asked.vector, k=depth, allowed=allowed).places]
-        found = [near, *(best(part, everything, depth) for part in (met.whole, met.bare, met.window))]
-        around = np.unique(np.concatenate(found))[:, None] + np.arange(-_REACH, _REACH + 1)
-        return np.unique(around[(around >= 0) & (around < said.size)])
+        found = [near, *(_best(part, depth) for part in (met.whole, met.bare, met.window))]
+        around = np.concatenate(found)[:, None] + np.arange(-_REACH, _REACH + 1)
+        seen = np.zeros(said.size, dtype=bool)
+        seen[around[(around >= 0) & (around < said.size)]] = True
+        return np.flatnonzero(seen)
 
     def _event(self, block: Block, said: Said, text: str) -> Event | None:
         """Return when the event happened that a question dates itself by: as the turn does that says its words best."""
@@ -94,3 +96,11 @@ class Viewer:
         if met.covered[place] <= 0.5 or moment == UNKNOWN:  # nothing here tells of that event
             return None
         return Event(moment, spoken[1])
+
+
+def _best(scores: Float[ndarray, " n"], k: int) -> Int64[ndarray, " k"]:
+    """Return where the ``k`` best stand, equal ones in their order; no score is below 0, and most are 0."""
+    met = np.flatnonzero(scores > 0)
+    if len(met) >= k:
+        return best(scores, met, k)
+    return np.concatenate([met, np.flatnonzero(scores[:k] == 0)[: k - len(met)]])

@@ -10,7 +10,7 @@ from memshadow.memory.recall.scene import Scene
 
 def log_length(scene: Scene) -> float:
     """Return ln(1 + mean terms a turn)."""
-    return float(np.log1p(scene.said.lengths.mean()))
+    return float(np.log1p(scene.said.mean_length))
 
 
 def speakers(scene: Scene) -> float:
@@ -20,7 +20,7 @@ def speakers(scene: Scene) -> float:
 
 def asking(scene: Scene) -> float:
     """Return the share of turns that hold a question."""
-    return float(scene.said.forms.holds_question.mean())
+    return scene.said.asking
 
 
 def log_session(scene: Scene) -> float:

@@ -7,11 +7,12 @@ import pytest
 from lesson import LEARNERS, PLACES, held_out, learner, seen, talks, taught
 
 pl = pytest.importorskip("pytorch_lightning")
+torch = pytest.importorskip("torch")
 pytest.importorskip("lightgbm")
 
 from memshadow.errors import ConfigError, DataError
 from memshadow.memory.recall.rankers.learning import score
-from memshadow.memory.recall.rankers.trained import is_ranker, ranker_of
+from memshadow.memory.recall.rankers.trained import ranker_of
 from memshadow.training.learner import Learner
 from memshadow.types import Conversation
 
@@ -61,7 +62,6 @@ def test_it_learns_to_order_a_conversation_that_it_never_saw(kind, trained):
 def test_the_export_scores_as_the_module_does(kind, trained):
     result = trained(kind)
     assert sorted(file.name for file in result.model.iterdir()) == ["model.json", "model.safetensors"]
-    assert is_ranker(result.model)
     ranker = ranker_of(str(result.model))
     for one in held_out():
         found, expected = ranker.learned(one.table), result.module.learned(one.table)
@@ -120,6 +120,16 @@ def test_it_reads_the_features_that_it_is_given(kind, tmp_path):
     names = ranker_of(str(tmp_path / "model")).table.names
     assert {name.split("/")[0] for name in names} == {"own", "time"}
     assert "own/fused" not in names
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_its_parts_depend_on_its_arguments_alone(kind, tmp_path):
+    few = [[talk] for talk, *_ in talks()]
+    first, again, other = (
+        dict(learner(kind).parts(*few, cache=tmp_path, seed=seed)[0].named_parameters()) for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert kind != "listwise" or any(not torch.equal(first[name], other[name]) for name in first)
 
 
 @pytest.mark.parametrize("kind", LEARNERS)

@@ -156,7 +156,7 @@ def test_a_batch_holds_each_question_and_nothing_else():
 def test_the_spread_is_of_all_candidates_and_each_question_counts_by_its_weight():
     found = [example(40, [1]), example(40, [1], 1)]
     for one in found:
-        one.table[3] = 0.1  # a constant, which rounding does not make a deviation
+        one.table[3] = 0.1
     both = np.concatenate([one.table for one in found], axis=1).astype(np.float64)
     at = spread(found, np.ones(2))
     np.testing.assert_allclose(at.mean, both.mean(axis=1), rtol=1e-5)
@@ -164,6 +164,15 @@ def test_the_spread_is_of_all_candidates_and_each_question_counts_by_its_weight(
     np.testing.assert_allclose(at.scale[told], 1 / both.std(axis=1)[told], rtol=1e-5)
     assert at.scale[3] == 0
     np.testing.assert_allclose(spread(found, np.array([1.0, 0.0])).mean, found[0].table.mean(axis=1), rtol=1e-4)
+
+
+def test_rounding_does_not_make_a_constant_a_feature():
+    found = [example(count, [1], count) for count in range(3, 20)]
+    for one in found:
+        one.table[3] = 1.7
+    for seed in range(20):
+        weights = np.random.default_rng(seed).uniform(0.1, 1, len(found))
+        assert spread(found, weights).scale[3] == 0
 
 
 def test_a_linear_net_orders_by_features_as_they_are():

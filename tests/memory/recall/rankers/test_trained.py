@@ -94,6 +94,15 @@ def test_among_strangers_it_leaves_the_order_to_the_fusion_and_says_so(kind, tmp
     assert "was trained on other kinds of memories" in note
 
 
+def test_halfway_from_home_half_of_what_was_learned_counts(tmp_path):
+    scene = seen(PLACES["many"])[0]
+    away = {"scopes": [[value + 1.5 for value in HOME[0]]], "tolerance": 1.0}
+    ranker = rankers.ranker_of(written(tmp_path, LINEAR, home=away))
+    expected = 2.0 * scene.at(scene.plain) + ranker.learned(TABLE.rows(scene)) / 2
+    np.testing.assert_allclose(ranker.scores(scene), expected, rtol=1e-3)
+    assert ranker.notes(scene)
+
+
 def test_weights_and_settings_have_a_say_in_the_fingerprint(tmp_path):
     one, other = written(tmp_path / "1", LINEAR), written(tmp_path / "2", LINEAR, base=3.0)
     third = written(tmp_path / "3", LINEAR, tensors={"weight": np.ones(WIDE, dtype=np.float32)})

@@ -1,0 +1,57 @@
+"""What people found useful: looked up in what they may see, kept beside the memories. Knows no file and no ranker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from memshadow.data.feedback import FeedbackLog, Judgement
+from memshadow.errors import ConfigError, NotFoundError
+from memshadow.memory.parts import Parts
+from memshadow.types import Record
+
+
+class Judging:
+    """Keeps judgements under their owner's lock, so that none comes to name a memory that is being forgotten.
+
+    Args:
+        parts: where the memories are looked up.
+        log: where judgements are kept; ``None``: nowhere.
+    """
+
+    def __init__(self, parts: Parts, log: FeedbackLog | None) -> None:
+        self._parts, self._log = parts, log
+
+    def note(self, said: Judgement) -> None:
+        """Keep a judgement; of what was shown only what is still there, as nobody could forget the rest.
+
+        Raises:
+            NotFoundError: a useful memory is not in the judgement's scope; nothing was kept.
+            ConfigError: there is no log.
+            MemshadowError: the log cannot be written; nothing was kept.
+        """
+        if self._log is None:
+            raise ConfigError(
+                "this memory lies in no folder, so there is no place for what was found useful; open one that does: "
+                "memshadow.open(FOLDER)."
+            )
+        with self._parts.gate.together(), self._parts.locks.of(said.scope.owner):
+            there = self._there(said)
+            for memory_id in said.useful:
+                if memory_id not in there:
+                    raise NotFoundError(f"there is no memory {memory_id!r:.80} in this scope.")
+            self._log.append(replace(said, shown=tuple(one for one in said.shown if one in there)))
+
+    def without(self, record: Record) -> Record:
+        """Return a memory's record when no judgement names it any more; call it with the owner's lock held.
+
+        Raises:
+            MemshadowError: the log cannot be written; it names what it named.
+        """
+        if self._log is not None:
+            self._log.forget(record.id, record.scope.owner)
+        return record
+
+    def _there(self, said: Judgement) -> set[str]:
+        named = list(dict.fromkeys([*said.useful, *said.shown]))
+        found = self._parts.store.current(said.scope.owner, named)
+        return {record.id for record in found if said.scope.covers(record.scope)}
