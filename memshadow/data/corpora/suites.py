@@ -141,6 +141,9 @@ class _Fact:
     crosswise: tuple[str, str]
 
 
+_POOLS = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
+
+
 class MixedLanguages(Suite):
     """Facts, small talk and questions in thirteen languages, strewn into a corpus of another.
 
@@ -152,25 +155,29 @@ class MixedLanguages(Suite):
         facts: how many a conversation gets, at most one between two turns.
         crosswise: from 0 to 1.
         seed: another seed, other facts in other places.
+        pool: ``all`` facts, or every second one (``even``, ``odd``): what is trained on some is measured on the others.
 
     Raises:
-        ConfigError: a number is out of its range.
+        ConfigError: a number is out of its range, or there is no such pool.
     """
 
-    def __init__(self, *, corpus: ConversationCorpus, facts: int, crosswise: float, seed: int) -> None:
-        if not 0 <= facts <= len(_facts()):
-            raise ConfigError(f"data.facts={facts}: there are {len(_facts())}; set data.facts to a number up to that")
+    def __init__(self, *, corpus: ConversationCorpus, facts: int, crosswise: float, seed: int, pool: str) -> None:
+        if pool not in _POOLS:
+            raise ConfigError(f"data.pool={pool!r}: set data.pool to one of {', '.join(_POOLS)}")
+        self._pool = _facts()[_POOLS[pool]]
+        if not 0 <= facts <= len(self._pool):
+            raise ConfigError(f"data.facts={facts}: there are {len(self._pool)}; set data.facts to a number up to that")
         if not 0 <= crosswise <= 1:
             raise ConfigError(f"data.crosswise={crosswise}: it is a chance; set data.crosswise to a number from 0 to 1")
         self._count, self._crosswise, self._seed = facts, crosswise, seed
         text = sha256(_LANGUAGES.read_bytes()).hexdigest()
-        super().__init__(corpus, done="mixed_languages", version=f"{facts}:{crosswise}:{seed}:{text}")
+        super().__init__(corpus, done="mixed_languages", version=f"{facts}:{crosswise}:{seed}:{pool}:{text}")
 
     def changed(self, conversation: Conversation) -> Iterator[Conversation]:
         """Yield the conversation with the facts strewn in."""
         dice = Dice(f"memshadow-languages/{self._seed}/{conversation.id}")
         places = sorted(dice.shuffled(range(len(conversation.memories)))[: self._count])
-        facts = dice.shuffled(_facts())[: len(places)]
+        facts = dice.shuffled(self._pool)[: len(places)]
         said: dict[int, list[Memory]] = {}
         questions = list(conversation.questions)
         for number, (place, fact) in enumerate(zip(places, facts, strict=True)):

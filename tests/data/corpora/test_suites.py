@@ -89,7 +89,7 @@ def test_one_speaker_keeps_the_first_voice_and_what_it_answers():
 
 
 def strewn(**changed):
-    return MixedLanguages(**{"corpus": lives(), "facts": 20, "crosswise": 0.5, "seed": 0} | changed)
+    return MixedLanguages(**{"corpus": lives(), "facts": 20, "crosswise": 0.5, "seed": 0, "pool": "all"} | changed)
 
 
 def test_facts_in_other_languages_are_said_answered_and_asked_for():

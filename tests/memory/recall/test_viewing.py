@@ -56,7 +56,7 @@ def test_the_nearest_that_are_allowed_are_scored_however_near_others_are():
     allowed = mask(200, range(100, 200))
     near = viewer(exact_below=10, candidates=5, listed=5).see(here, allowed, asked(here, allowed, "", [1.0]))
     assert set(range(95, 100)) <= set(near.among.tolist())
-    assert near.here[0] == 99
+    assert 99 in near.here
 
 
 @pytest.mark.parametrize("most", [5_000, 10])
