@@ -23,9 +23,9 @@ def likeness(scene: Scene) -> tuple[float, ...]:
     """Return what a scope is like, in ``UNITS``."""
     said = scene.said
     values = (
-        np.log1p(said.lengths.mean()),
+        np.log1p(said.mean_length),
         min(len(said.names), 2),
-        said.forms.holds_question.mean(),
+        said.asking,
         np.log(said.size / len(said.begins)),
     )
     return tuple(float(value / unit) for value, unit in zip(values, UNITS, strict=True))
