@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from memshadow.errors import ConfigError
+from memshadow.models.pretrained import CARRIED
 from memshadow.training.atomic import write_bytes
 
 FILE = "settings.json"
@@ -30,7 +31,7 @@ _DOUBLE = r'"(?:[^"\\$\x00-\x1f]|\$(?!\{))*"'
 _SINGLE = r"'(?:[^'\\$\x00-\x1f]|\$(?!\{)|\\\$\{|\\(?!\$\{)[^\x00-\x1f])*'"  # ``${`` behind a sign that escapes it only
 _KEPT = re.compile(rf"{_CHOICE}|{_NAME}=(?:{_PLAIN}|{_DOUBLE}|{_SINGLE})")
 _FILES = re.compile(r"""(?P<name>[\w.]+\.(model|cache))=(?P<quote>['"]?)(?P<path>[^'"\\$]+)(?P=quote)""")
-_PACKAGED = "minilm"  # a name, also where a folder is called so
+_PACKAGED = frozenset(("minilm", "packaged", *CARRIED))  # names, also where a folder is called so
 _LOG = logging.getLogger("memshadow.memory")
 
 
@@ -135,7 +136,7 @@ def _taken(folder: Path, said: Sequence[str]) -> list[str]:
 def _from_anywhere(word: str) -> str:
     """Return an override whose path, where it leads to something from here, does so from every working folder."""
     said = _FILES.fullmatch(word)
-    if said is None or said["path"] == _PACKAGED or not Path(said["path"]).exists():
+    if said is None or said["path"] in _PACKAGED or not Path(said["path"]).exists():
         return word
     path = str(Path(said["path"]).absolute())
     quote = '"' if "'" in path else "'"

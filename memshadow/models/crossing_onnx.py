@@ -13,7 +13,7 @@ from memshadow.errors import CheckpointError, ConfigError
 from memshadow.models.crossing import Pairs
 from memshadow.models.fingerprint import fingerprint_of
 from memshadow.models.inference.exported import FILE, ExportedGraph
-from memshadow.models.pretrained import locate
+from memshadow.models.pretrained import CARRIED, locate
 
 _METHOD = "alone-1"  # changes with anything here that changes scores
 
@@ -33,6 +33,8 @@ class OnnxCrossEncoder:
     def __init__(self, *, model: str, max_tokens: int, threads: int) -> None:
         if threads < 0:
             raise ConfigError(f"threads={threads}: give 0 (every core) or how many")
+        if model not in CARRIED and not Path(model).expanduser().is_dir():  # a hub is never asked: it has no such files
+            raise ConfigError(f"model={model!r} is no folder here; give one with {FILE}, or {', '.join(CARRIED)}")
         folder = locate(model)
         self._pairs = Pairs(folder, max_tokens=max_tokens)
         self._graph = ExportedGraph(folder, threads=threads)

@@ -86,6 +86,8 @@ class Block(Protocol):
     turns: Int64[ndarray, " size"]
     sessions: UInt64[ndarray, " size"]
     speakers: UInt64[ndarray, " size"]
+    voices: UInt64[ndarray, " size"]
+    """The ``text_hash`` of who is heard: the speaker, the role of one who has no name."""
     forms: UInt64[ndarray, " size"]
     digests: UInt64[ndarray, " size"]
     lengths: Int64[ndarray, " size"]

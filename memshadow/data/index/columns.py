@@ -36,6 +36,7 @@ class Columns(NamedTuple):
     sessions: UInt64[ndarray, " n"]
     agents: UInt64[ndarray, " n"]
     speakers: UInt64[ndarray, " n"]
+    voices: UInt64[ndarray, " n"]
     forms: UInt64[ndarray, " n"]
     kinds: UInt8[ndarray, " n"]
 
@@ -60,7 +61,7 @@ class Columns(NamedTuple):
         return sum(column.nbytes for column in self)
 
 
-DTYPES = tuple(np.dtype(kind) for kind in ("<i8",) * 6 + ("<u8",) * 5 + ("u1",))
+DTYPES = tuple(np.dtype(kind) for kind in ("<i8",) * 6 + ("<u8",) * 6 + ("u1",))
 
 
 def microseconds(moment: datetime) -> int:
@@ -87,6 +88,7 @@ def _row(entry: Entry) -> tuple[int, ...]:
         session_hash(record.scope.session),
         session_hash(record.scope.agent),
         text_hash(draft.speaker),
+        text_hash(draft.speaker or draft.role),
         entry.form,
         _KINDS[draft.kind],
     )

@@ -20,7 +20,7 @@ _HEADER = np.dtype([("code", "<u4"), ("count", "<u4"), ("base", "<u8")])
 _WIDTHS = tuple(np.dtype(kind) for kind in ("u1", "u1", "<u2", "<u4", "<u8"))
 _BOUNDS = np.array([0, 0xFF, 0xFFFF, 0xFFFF_FFFF], dtype=np.uint64)
 """The largest distance that width 0 (all the same), 1, 2, 3 can hold."""
-_NAMES = frozenset(("sessions", "agents", "speakers"))
+_NAMES = frozenset(("sessions", "agents", "speakers", "voices"))
 _LINE = 64
 _PARTS = len(DTYPES) + len(_NAMES) + 4
 

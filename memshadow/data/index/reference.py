@@ -28,6 +28,8 @@ class ReferenceBlock:
         self.happened = _read_only(np.array([microseconds(t) if t else UNKNOWN for t in happened], dtype=np.int64))
         self.turns = _read_only(np.array([r.turn for r in records], dtype=np.int64))
         self.sessions = _read_only(np.array([session_hash(r.scope.session) for r in records], dtype=np.uint64))
+        voices = [text_hash(r.draft.speaker or r.draft.role) for r in records]
+        self.voices = _read_only(np.array(voices, dtype=np.uint64))
         self.speakers = _read_only(np.array([text_hash(r.draft.speaker) for r in records], dtype=np.uint64))
         self.forms = _read_only(np.array([e.form for e in entries], dtype=np.uint64))
         self.digests = _read_only(np.array([r.digest % 2**64 for r in records], dtype=np.uint64))

@@ -74,6 +74,7 @@ class ExactBlock:
         "speakers",
         "terms",
         "turns",
+        "voices",
     )
 
     def __init__(
@@ -90,7 +91,8 @@ class ExactBlock:
         self.owner, self.columns, self.matrix, self.patches, self.terms = owner, columns, matrix, patches, terms
         self.first = first
         self.seqs, self.ended, self.happened, self.turns = columns.seqs, columns.ended, columns.happened, columns.turns
-        self.sessions, self.speakers, self.forms = columns.sessions, columns.speakers, columns.forms
+        self.sessions, self.speakers, self.voices = columns.sessions, columns.speakers, columns.voices
+        self.forms = columns.forms
         self.digests, self.lengths = columns.digests, columns.lengths
         self.size = len(columns.seqs)
         self._all = _read_only(np.ones(self.size, dtype=bool))

@@ -23,6 +23,14 @@ _WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*", re.UNICODE)
 _POSSESSIVE = re.compile(r"['\u2019]s?$")
 _LOOKED_AT = 2_000  # characters: a question is a sentence or a few; what is pasted behind it names nobody
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WORDS = frozenset(
+    """
+    will may mark rose grace hope april june august summer autumn dawn joy faith art bill frank grant jack gene guy ray
+    rich pat sue drew chance chase miles page reed rob sandy skip violet iris ivy lily daisy olive pearl ruby amber
+    """.split()
+)
+"""Names that are words as well: they name someone as they are written alone."""
+_AUXILIARY = frozenset(("will", "may", "mark"))
 _LONGEST_NAME = 3  # words
 _MOST_YEARS = 100
 _WHEN = re.compile(
@@ -68,7 +76,7 @@ def question_of(text: str, said: Said, *, now: datetime | None = None, event: Ev
     known = {name: number for number, name in enumerate(said.names.tolist())}
     named: dict[int, set[str]] = {}
     for phrase in _phrases(text) if len(known) > 1 else ():
-        for written in {phrase, phrase.lower(), phrase.title()}:
+        for written in {phrase} if phrase.lower() in _WORDS else {phrase, phrase.lower(), phrase.title()}:
             if (number := known.get(text_hash(written))) is not None:
                 named.setdefault(number, set()).update(terms(phrase))
     return Question(
@@ -114,6 +122,8 @@ def _bounds(start: float, end: float, relation: Relation) -> tuple[float, float]
 def _phrases(text: str) -> Iterator[str]:
     """Yield every run of one to three words, without a closing possessive."""
     found = _WORD.findall(text)
+    if found and found[0].lower() in _AUXILIARY:  # "Will you", "May I": the capital is the sentence's
+        found = found[1:]
     bare = [_POSSESSIVE.sub("", word) for word in found]
     for last, word in enumerate(bare):
         for first in range(max(0, last - _LONGEST_NAME + 1), last + 1):

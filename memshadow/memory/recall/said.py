@@ -90,7 +90,7 @@ def said(block: Block, allowed: Bool[ndarray, " size"]) -> Said:
     lengths = block.lengths[places].astype(np.float64)
     windows = lengths.copy()
     windows[1:] += np.where(follows[1:], lengths[:-1], 0.0)
-    names, speaker = np.unique(block.speakers[places], return_inverse=True)
+    names, speaker = np.unique(block.voices[places], return_inverse=True)
     packed, happened = block.forms[places], block.happened[places]
     known = happened[happened != UNKNOWN]
     forms = Forms.unpacked(packed)

@@ -23,6 +23,7 @@ LISTS = ("vector", "whole", "bare", "window")
 VALUES = (*LISTS, "fused", "covered")
 """What is looked at beside a candidate and over its session: the normalised lists, their mean, the share of idf met."""
 _TOP = 3
+_FAR = 1e6
 _SMOOTHED = 0.5  # of the better neighbour's fused score
 
 
@@ -195,4 +196,7 @@ def ranks(values: Float[ndarray, " n"]) -> Int64[ndarray, " n"]:
 
 def _brought(values: Float[ndarray, " m"], low: float) -> Float[ndarray, " m"]:
     span = (float(values.max()) if len(values) else 0.0) - low
-    return np.asarray((values - low) / span) if span > 0 else np.zeros(len(values))
+    if not 0 < span < np.inf:
+        return np.zeros(len(values))
+    with np.errstate(over="ignore"):  # rows as long as no embedder makes them
+        return np.maximum((values - low) / span, -_FAR)

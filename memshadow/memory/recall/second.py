@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -10,10 +11,12 @@ import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
-from memshadow.errors import ConfigError, MemshadowError
+from memshadow.errors import ConfigError, MissingExtraError
 from memshadow.memory.ranking import Asked, Reading
 from memshadow.memory.recall.scene import Scene
 from memshadow.models.crossing import CrossEncoder
+
+_LOG = logging.getLogger("memshadow.memory")
 
 
 class Looked(NamedTuple):
@@ -37,8 +40,8 @@ class CrossEncoderLook:
     """Adds what a cross-encoder thinks of the ``k`` best to what the ranker thinks, both over those k.
 
     Args:
-        make: makes the cross-encoder (a ``_partial_`` in YAML) at the first question; where that fails for want of a
-            package or a model, the ranker's order stays, and a note says why.
+        make: makes the cross-encoder (a ``_partial_`` in YAML) at the first question; where the package for it is not
+            installed, the ranker's order stays, and a note and the log say why. What is set wrongly is an error.
         k: how many candidates are read: each costs a run of the model.
         weight: of the cross-encoder's share, from 0 (it changes nothing) to 1 (it alone decides).
         before: whether the turn that a candidate follows is read with it.
@@ -83,8 +86,9 @@ class CrossEncoderLook:
             if self._encoder is None and not self._missing:
                 try:
                     self._encoder = self._make()
-                except MemshadowError as error:
+                except MissingExtraError as error:
                     self._missing = f"no cross-encoder took a second look: {error}"
+                    _LOG.warning("%s", self._missing)
             return self._encoder
 
 

@@ -31,7 +31,7 @@ class StagedRanking:
 
     def rank(self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, *, k: int) -> Ranked:
         """Return the ``k`` best allowed places."""
-        scene = self.viewer.see(block, allowed, asked, k=k)
+        scene = self.viewer.see(block, allowed, asked)
         if scene is None:
             nothing = np.zeros(0)
             return Ranked(places=nothing.astype(np.int64), scores=nothing, parts={}, among=nothing.astype(np.int64))
@@ -42,13 +42,32 @@ class StagedRanking:
             scores, seen, more = self.second.look(scene, asked, first)
             parts["second"], notes = _spread(scene, seen), (*notes, *more)
         order, found = _ordered(scene, scores, k)
-        return Ranked(
+        ranked = Ranked(
             places=scene.said.places[scene.among[order[:k]]],
             scores=found[:k],
             parts=parts,
             among=order[:k],
             notes=notes,
         )
+        return _lengthened(ranked, block, allowed, asked, k) if len(order) < min(k, scene.said.size) else ranked
+
+
+def _lengthened(ranked: Ranked, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, k: int) -> Ranked:
+    """Return a ranking of a large scope up to ``k``: behind all that was scored comes what is nearest by the vector."""
+    near = block.nearest(asked.vector, k=k, allowed=allowed)
+    new = np.flatnonzero(~np.isin(near.places, ranked.places))[: k - len(ranked.places)]
+    vector = near.scores[new].astype(np.float64)
+    behind = ranked.scores[-1] - 1.0 - (vector[:1] - vector)
+    nothing, first = np.full(len(new), np.nan), len(next(iter(ranked.parts.values())))
+    return Ranked(
+        places=np.concatenate([ranked.places, near.places[new]]),
+        scores=np.concatenate([ranked.scores, behind]),
+        parts={
+            name: np.concatenate([part, vector if name == "vector" else nothing]) for name, part in ranked.parts.items()
+        },
+        among=np.concatenate([ranked.among, np.arange(first, first + len(new))]),
+        notes=ranked.notes,
+    )
 
 
 def _ordered(scene: Scene, scores: Float[ndarray, " c"], k: int) -> tuple[ndarray, Float[ndarray, " n"]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
@@ -36,11 +38,13 @@ class Viewer:
     def __init__(self, *, k1: float, b: float, candidates: int, exact_below: int, listed: int) -> None:
         if candidates < 1 or listed < candidates:
             raise ConfigError(f"candidates={candidates}, listed={listed}; needed: 1 or more, and listed not below it.")
+        if not (0 <= k1 < math.inf and 0 <= b <= 1 and exact_below >= 0):
+            raise ConfigError(f"k1={k1}, b={b}, exact_below={exact_below}; needed: at least 0, 0 to 1, and at least 0.")
         self._k1, self._b, self._most, self._exact_below, self._listed = k1, b, candidates, exact_below, listed
         self._cache = SaidCache()
 
-    def see(self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, *, k: int = 0) -> Scene | None:
-        """Return what is seen, at least ``k`` versions where there are as many; ``None`` where nothing is allowed."""
+    def see(self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked) -> Scene | None:
+        """Return what is seen; ``None`` where nothing is allowed."""
         said = self._cache.of(block, allowed)
         if not said.size:
             return None
@@ -52,7 +56,7 @@ class Viewer:
             vector = block.scores(asked.vector)[said.places]
             background = float(vector[sample].mean())
         else:
-            among = self._near(block, allowed, asked, said, met, k)
+            among = self._near(block, allowed, asked, said, met)
             vector = block.scores_at(asked.vector, said.places[among])
             background = float(block.scores_at(asked.vector, said.places[sample]).mean())
             met = Words(*(part[among] for part in met))
@@ -73,10 +77,10 @@ class Viewer:
         )
 
     def _near(
-        self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, said: Said, met: Words, k: int
+        self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, said: Said, met: Words
     ) -> Int64[ndarray, " m"]:
         """Return the best of each list and the turns beside them, ascending."""
-        depth = max(self._listed, k)
+        depth = self._listed
         near = said.at[block.nearest(asked.vector, k=depth, allowed=allowed).places]
         found = [near, *(_best(part, depth) for part in (met.whole, met.bare, met.window))]
         around = np.concatenate(found)[:, None] + np.arange(-_REACH, _REACH + 1)

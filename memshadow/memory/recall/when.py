@@ -94,8 +94,12 @@ def spans(text: str, *, now: datetime | None, years: Iterable[int] = ()) -> list
         now = now.replace(tzinfo=UTC)
     found: list[Span] = []
     for match in _SAID.finditer(text[:_LOOKED_AT]):
-        if not _is_verb(match):
+        if _is_verb(match):
+            continue
+        try:
             found += _related(match, _meant(match, now, tuple(years)))
+        except (OverflowError, ValueError):  # beyond the calendar: a year 9999 has no day after its last
+            continue
     return found
 
 

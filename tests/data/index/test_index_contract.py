@@ -21,7 +21,7 @@ from memshadow.data.store.base import End, Erase, Filter
 from memshadow.types import Scope
 
 USERS = ("ann", "ben", "cy")
-COLUMNS = ("seqs", "ended", "happened", "turns", "sessions", "speakers", "forms", "digests", "lengths")
+COLUMNS = ("seqs", "ended", "happened", "turns", "sessions", "speakers", "voices", "forms", "digests", "lengths")
 users = st.sampled_from(USERS)
 moments = st.integers(0, 60).map(lambda s: world.START + timedelta(seconds=s))
 days = st.integers(-1, 6).map(lambda d: world.START + timedelta(days=d))

@@ -13,7 +13,7 @@ def seen(here, text=SEEN, *, without=(), vector=None, k=0, **changed):
     allowed = mask(here.size, without)
     if vector is None:
         vector = np.random.default_rng(1).normal(size=here.matrix.shape[1])
-    return viewer(**changed).see(here, allowed, asked(here, allowed, text, vector), k=k)
+    return viewer(**changed).see(here, allowed, asked(here, allowed, text, vector))
 
 
 def test_the_best_of_a_list_is_1_and_an_unrelated_version_0():

@@ -103,8 +103,19 @@ def test_a_turn_is_read_with_the_one_it_follows():
     assert crossing.read == ["Ann: line 0", "Ann: line 1"]
 
 
-@pytest.mark.parametrize("error", [MissingExtraError("onnxruntime", "rerank"), CheckpointError("no model there")])
-def test_where_it_cannot_be_had_the_order_stays_and_a_note_says_why(error):
+def test_what_is_set_wrongly_is_an_error():
+    def make():
+        raise CheckpointError("no model there")
+
+    allowed = mask(6)
+    ask = asked(HERE, allowed, "", np.arange(6), read=read)
+    second = CrossEncoderLook(make=make, k=3, weight=0.5, before=True)
+    with pytest.raises(CheckpointError, match="no model there"):
+        second.look(viewer().see(HERE, allowed, ask), ask, SCORES)
+
+
+def test_where_it_cannot_be_had_the_order_stays_and_note_and_log_say_why(caplog):
+    error = MissingExtraError("onnxruntime", "rerank")
     calls = []
 
     def make():
@@ -121,6 +132,7 @@ def test_where_it_cannot_be_had_the_order_stays_and_a_note_says_why(error):
         assert np.isnan(found.seen).all()
         assert found.notes == (f"no cross-encoder took a second look: {error}",)
     assert len(calls) == 1  # not again at every question
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_where_texts_cannot_be_had_a_note_says_so():

@@ -9,7 +9,7 @@ from place import asked, block, chat, mask, turn, viewer
 
 from memshadow.config import build, config_dir, load
 from memshadow.memory.ranking import Ranking
-from memshadow.memory.recall.rankers.trained import SHIPPED
+from memshadow.memory.recall.rankers.trained import SHIPPED, TreeRanker
 from memshadow.memory.recall.second import Looked
 from memshadow.memory.recall.staged import StagedRanking
 
@@ -116,7 +116,7 @@ def test_candidates_stand_as_the_ranker_has_them_and_the_others_behind_by_the_fu
     here, allowed = chat(60), mask(60)
     found = ranked(staged(candidates=10, listed=10), here, k=60, allowed=allowed)
     vector = np.random.default_rng(1).normal(size=8)
-    scene = viewer(candidates=10, listed=10).see(here, allowed, asked(here, allowed, TEXT, vector), k=60)
+    scene = viewer(candidates=10, listed=10).see(here, allowed, asked(here, allowed, TEXT, vector))
     assert found.places[:10].tolist() == scene.said.places[scene.here[::-1]].tolist()
     assert sorted(found.places.tolist()) == list(range(60))
     behind = scene.smoothed[found.among[10:]]
@@ -148,3 +148,15 @@ def test_in_a_large_scope_as_many_come_as_are_asked_for():
     found = ranked(staged(exact_below=10), chat(600), k=500)
     assert len(set(found.places.tolist())) == 500
     assert (np.diff(found.scores) <= 0).all()
+
+
+def test_how_many_are_asked_for_does_not_change_the_first_in_a_large_scope():
+    here = block([turn(f"word{n % 7} word{n % 5}", session=f"s{n // 10}", turn=n % 10) for n in range(400)])
+    allowed = mask(here.size)
+    ask = asked(here, allowed, TEXT, np.random.default_rng(3).normal(size=here.matrix.shape[1]))
+    narrow = StagedRanking(viewer=viewer(exact_below=10, candidates=20, listed=20), ranker=TreeRanker(model="packaged"))
+    few, many = (narrow.rank(here, allowed, ask, k=k) for k in (10, 400))
+    assert many.places[:10].tolist() == few.places.tolist()
+    assert sorted(many.places.tolist()) == list(range(400))
+    assert (np.diff(many.scores) <= 0).all()
+    assert all(len(part) >= many.among.max() + 1 for part in many.parts.values())

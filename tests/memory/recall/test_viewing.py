@@ -18,7 +18,7 @@ def both(here, *, without=(), k=0, candidates=20, listed=60):
     allowed = mask(here.size, without)
     ask = asked(here, allowed, TEXT, np.random.default_rng(1).normal(size=here.matrix.shape[1]))
     given = {"candidates": candidates, "listed": listed}
-    return [viewer(exact_below=most, **given).see(here, allowed, ask, k=k) for most in (10_000, 10)]
+    return [viewer(exact_below=most, **given).see(here, allowed, ask) for most in (10_000, 10)]
 
 
 @pytest.mark.parametrize("without", [(), range(0, 600, 3), range(500)])

@@ -197,3 +197,8 @@ def test_hostile_text_costs_little(piece):
     clause(text)
     asks_current(text)
     assert time.thread_time() - begun < 0.05
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_years_at_the_ends_of_the_calendar_are_no_error(year):
+    assert isinstance(spans("what happened on 31 December, and in January?", now=None, years=[year]), list)

@@ -16,6 +16,8 @@ from numpy import ndarray
 
 from memshadow.errors import CheckpointError
 
+_KINDS = ("int32", "float32", "uint16", "float32")
+_AGAIN = "train the ranker again."
 MOST_LEAVES = 16
 """As many as a 16-bit mask has bits."""
 
@@ -34,11 +36,19 @@ class Forest:
     """What a leaf adds; leaves are numbered from the left."""
 
     def __post_init__(self) -> None:
-        """Check that the arrays fit together: they may come from a file."""
+        """Check that the arrays fit together and can be scored: they may come from a file."""
+        arrays = (self.feature, self.threshold, self.left, self.value)
+        kinds = all(array.dtype == kind for array, kind in zip(arrays, _KINDS, strict=True))
+        if not (kinds and all(array.ndim == 2 for array in arrays)):
+            raise CheckpointError(f"the arrays are no tables of {', '.join(_KINDS)} that do fit together; {_AGAIN}")
         trees, nodes = self.feature.shape
-        fits = self.threshold.shape == self.left.shape == (trees, nodes) and self.value.shape[:1] == (trees,)
-        if not fits or not nodes or self.value.shape[1] > MOST_LEAVES or not np.isfinite(self.value).all():
-            raise CheckpointError("the arrays of the trees do not fit together; train the ranker again.")
+        fits = self.threshold.shape == self.left.shape == (trees, nodes) and self.value.shape == (trees, nodes + 1)
+        if not (fits and trees and 1 <= nodes < MOST_LEAVES):
+            raise CheckpointError(f"the arrays of the trees do not fit together; {_AGAIN}")
+        left = np.bitwise_and.reduce(self.left, axis=1)  # what is left where every answer is no
+        sound = np.isfinite(self.value).all() and not np.isnan(self.threshold).any() and left.all()
+        if not sound or (_LOWEST[left] > nodes).any():
+            raise CheckpointError(f"the trees hold no numbers or no leaves, so they do not fit together; {_AGAIN}")
 
     def scores(self, table: Float32[ndarray, "features c"]) -> Float[ndarray, " c"]:
         """Return the sum of the leaves that each column of the table falls into."""

@@ -44,6 +44,8 @@ class Home:
         if tolerance is not None and not tolerance > 0:
             raise ConfigError(f"tolerance={tolerance}; needed: a number above 0, or null: at home everywhere.")
         known = dict.fromkeys(tuple(round(float(value), 4) for value in scope) for scope in scopes)
+        if any(len(scope) != len(UNITS) or not np.isfinite(scope).all() for scope in known):
+            raise ConfigError(f"a scope that a ranker is at home in has {len(UNITS)} numbers; train the ranker again.")
         self._scopes = np.array(list(known), dtype=np.float64).reshape(-1, len(UNITS))
         self.tolerance = tolerance
 

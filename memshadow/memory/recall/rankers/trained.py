@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ class TrainedRanker:
             self.table = FeatureTable.named([str(name) for name in said["names"]], str(said["fingerprint"]))
             self.base = float(stored.settings["base"])
             self.home = Home(stored.settings["home"]["scopes"], stored.settings["home"]["tolerance"])
+            if not math.isfinite(self.base):
+                raise ValueError("base")  # noqa: TRY301 - told as any other garbled setting
             self._take(stored.tensors())
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder} lacks or garbles {error}; train the ranker again.") from error
@@ -102,7 +105,7 @@ class LinearRanker(TrainedRanker):
 
     def _take(self, tensors: Mapping[str, ndarray]) -> None:
         self._weight = tensors["weight"].astype(np.float32)
-        if self._weight.shape != (len(self.table.names),):
+        if self._weight.shape != (len(self.table.names),) or not np.isfinite(self._weight).all():
             raise ValueError("one weight a feature")
 
 
