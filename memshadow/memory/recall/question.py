@@ -30,7 +30,7 @@ _WORDS = frozenset(
     """.split()
 )
 """Names that are words as well: they name someone as they are written alone."""
-_AUXILIARY = frozenset(("will", "may", "mark"))
+_AUXILIARY = frozenset(("will", "may"))
 _LONGEST_NAME = 3  # words
 _MOST_YEARS = 100
 _WHEN = re.compile(

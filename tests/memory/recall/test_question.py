@@ -140,3 +140,12 @@ def test_a_hundred_thousand_characters_cost_little(piece):
     begun = time.thread_time()
     question_of(text, place)
     assert time.thread_time() - begun < 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("What will we eat in Rome?", 0), ("Will we eat in Rome?", 0), ("What does Will eat?", 1), ("May I ask?", 0)],
+)
+def test_a_name_that_is_a_word_counts_as_a_name_only_where_it_is_written_as_one(text, named):
+    here = block([turn("hello", speaker="Will"), turn("hello", speaker="May"), turn("hello", speaker="Ann")])
+    assert len(question_of(text, said(here, mask(here.size))).named) == named
