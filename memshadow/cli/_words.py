@@ -18,7 +18,7 @@ from memshadow.config import folders, load, nearest, plain
 from memshadow.errors import ConfigError, DataError
 from memshadow.types import Scope
 
-_INNER = r"(?P<inner>(\.[\w-]+)*(@[A-Za-z_]\w*(\.[\w-]+)+)?)"
+_INNER = r"(?P<inner>(\.[\w-]+)*(@(embedder|ranking)(\.[\w-]+)+)?)"
 _SETTING = re.compile(rf"(?P<mark>[+~]{{0,2}})(?P<name>[A-Za-z_][\w-]*){_INNER}=(?P<value>.*)", re.DOTALL)
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
 from memshadow.memory.recall.conversation import block_of, everything
@@ -16,6 +16,7 @@ from memshadow.memory.recall.retrieving import asked_of
 from memshadow.memory.recall.scene import Scene
 from memshadow.memory.recall.viewing import Viewer
 from memshadow.models.base import Embedder
+from memshadow.models.metrics import ndcg
 from memshadow.training.progress import steps
 from memshadow.types import Conversation, Question
 
@@ -34,6 +35,11 @@ class Example:
     corpus: str
     conversation: str
     question: str
+
+    def worth(self, scores: Float[ndarray, " c"]) -> float:
+        """Return nDCG@10 of the order that scores give; evidence that is no candidate counts as never found."""
+        places = np.flatnonzero(self.gold[np.argsort(-scores, kind="stable")])
+        return ndcg(places.tolist(), int(self.gold.sum()) + self.missed)
 
 
 def examples(

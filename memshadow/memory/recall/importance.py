@@ -15,7 +15,6 @@ from numpy import ndarray
 from memshadow.memory.recall.examples import Example
 from memshadow.memory.recall.rankers.trained import TrainedRanker
 from memshadow.memory.recall.scene import Scene
-from memshadow.models.metrics import ndcg
 
 
 def importances(ranker: TrainedRanker, found: Sequence[Example], *, by_group: bool, seed: int) -> dict[str, float]:
@@ -27,7 +26,7 @@ def importances(ranker: TrainedRanker, found: Sequence[Example], *, by_group: bo
     parts: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         parts.setdefault(name.partition("/")[0] if by_group else name, []).append(row)
-    whole = np.mean([_worth(one, _scores(ranker, one, one.table)) for one in found])
+    whole = np.mean([one.worth(_scores(ranker, one, one.table)) for one in found])
     lost = {part: float(whole - _without(ranker, found, rows, seed)) for part, rows in parts.items()}
     return dict(sorted(lost.items(), key=lambda item: -item[1]))
 
@@ -54,14 +53,9 @@ def _without(ranker: TrainedRanker, found: Sequence[Example], rows: Sequence[int
     for one in found:
         table = one.table.copy()
         table[rows] = table[rows][:, rng.permutation(table.shape[1])]
-        values.append(_worth(one, _scores(ranker, one, table)))
+        values.append(one.worth(_scores(ranker, one, table)))
     return float(np.mean(values))
 
 
 def _scores(ranker: TrainedRanker, one: Example, table: Float32[ndarray, "features c"]) -> Float[ndarray, " c"]:
     return np.asarray(ranker.base * one.plain + ranker.learned(table))
-
-
-def _worth(one: Example, scores: Float[ndarray, " c"]) -> float:
-    places = np.flatnonzero(one.gold[np.argsort(-scores, kind="stable")])
-    return ndcg(places.tolist(), int(one.gold.sum()) + one.missed)

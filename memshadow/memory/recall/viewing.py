@@ -40,7 +40,7 @@ class Viewer:
             raise ConfigError(f"candidates={candidates}, listed={listed}; needed: 1 or more, and listed not below it.")
         if not (0 <= k1 < math.inf and 0 <= b <= 1 and exact_below >= 0):
             raise ConfigError(f"k1={k1}, b={b}, exact_below={exact_below}; needed: at least 0, 0 to 1, and at least 0.")
-        self._k1, self._b, self._most, self._exact_below, self._listed = k1, b, candidates, exact_below, listed
+        self._k1, self._b, self._most, self._exact_below, self.listed = k1, b, candidates, exact_below, listed
         self._cache = SaidCache()
 
     def see(self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked) -> Scene | None:
@@ -80,7 +80,7 @@ class Viewer:
         self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, said: Said, met: Words
     ) -> Int64[ndarray, " m"]:
         """Return the best of each list and the turns beside them, ascending."""
-        depth = self._listed
+        depth = self.listed
         near = said.at[block.nearest(asked.vector, k=depth, allowed=allowed).places]
         found = [near, *(_best(part, depth) for part in (met.whole, met.bare, met.window))]
         around = np.concatenate(found)[:, None] + np.arange(-_REACH, _REACH + 1)

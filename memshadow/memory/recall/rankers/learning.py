@@ -1,4 +1,4 @@
-"""What all trained rankers share: examples by corpus, their weights, how good an order is. Needs torch."""
+"""What all trained rankers share: examples by corpus, their weights, their validation. Needs torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy import ndarray
 
 from memshadow.errors import DataError
 from memshadow.memory.recall.examples import Example
-from memshadow.models.metrics import ndcg
 from memshadow.training.batching import BatchLoader, Draw, FixedBatches
 
 MONITOR = "val/ndcg@10"
@@ -35,13 +34,6 @@ def balance(found: Sequence[Example]) -> Float[ndarray, " examples"]:
     """Return a weight for each example, of mean 1, that gives every corpus the same say."""
     sizes = Counter(one.corpus for one in found)
     return np.array([len(found) / (len(sizes) * sizes[one.corpus]) for one in found])
-
-
-def score(example: Example, scores: Float[ndarray, " c"]) -> float:
-    """Return nDCG@10 of an order; evidence that is no candidate counts as never found."""
-    order = np.argsort(-scores, kind="stable")
-    places = np.flatnonzero(example.gold[order])
-    return ndcg(places.tolist(), int(example.gold.sum()) + example.missed)
 
 
 class RankingData(pl.LightningDataModule):
@@ -73,5 +65,5 @@ class RankerModule(pl.LightningModule):
 
     def validation_step(self, _: int, __: int) -> None:
         """Log nDCG@10 of the held-out questions."""
-        values = [score(one, self.base * one.plain + self.learned(one.table)) for one in self._held_out]
+        values = [one.worth(self.base * one.plain + self.learned(one.table)) for one in self._held_out]
         self.log(MONITOR, float(np.mean(values)), batch_size=len(values), sync_dist=True, prog_bar=True)

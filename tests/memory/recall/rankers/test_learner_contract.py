@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightgbm")
 
 from memshadow.errors import ConfigError, DataError
-from memshadow.memory.recall.rankers.learning import score
 from memshadow.memory.recall.rankers.trained import ranker_of
 from memshadow.training.learner import Learner
 from memshadow.types import Conversation
@@ -53,8 +52,8 @@ def test_it_is_a_learner_that_is_called_like_its_file(kind):
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_it_learns_to_order_a_conversation_that_it_never_saw(kind, trained):
     ranker = ranker_of(str(trained(kind).model))
-    fusion = np.mean([score(one, one.plain) for one in held_out()])
-    learned = np.mean([score(one, ranker.base * one.plain + ranker.learned(one.table)) for one in held_out()])
+    fusion = np.mean([one.worth(one.plain) for one in held_out()])
+    learned = np.mean([one.worth(ranker.base * one.plain + ranker.learned(one.table)) for one in held_out()])
     assert learned > fusion + 0.04
 
 
