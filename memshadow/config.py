@@ -26,6 +26,8 @@ _LIVE = re.compile(r"(?<!\\)((?:\\\\)*)\$\{")
 """An interpolation that is followed: its backslashes, if any, escape each other."""
 _ENVIRONMENT = "${oc.env:"
 _FOLLOWED, _ENDING = re.compile(r"(\\*)\$\{"), re.compile(r"(\\+)(?='|\Z)")
+_INNER, _READER = "memory", "recall"
+"""The task that is no verb, and a verb that hands its settings on."""
 _SCALARS = {int, float, str, bool, type(None)}
 _SPECIAL = ("_target_", "_partial_", "_convert_")
 # What a _target_ may be called, and where what it names must be defined. Not all of Lightning: its LightningCLI, for
@@ -87,10 +89,20 @@ def load(task: str, overrides: Sequence[str] = ()) -> DictConfig:
     except MissingConfigException as error:
         raise ConfigError(_no_such_file(task, error.missing_cfg_file, error.options or ())) from error
     except ConfigCompositionException as error:
-        raise ConfigError(_no_such_key(task, words, where) or _in_one_line(error)) from error
+        raise ConfigError(
+            _no_such_place(task, words, where) or _no_such_key(task, words, where) or _in_one_line(error)
+        ) from error
+    except ValueError as error:  # what Hydra has for group=null and group=5
+        raise ConfigError(_no_name(words, where) or _in_one_line(error)) from error
     _refuse_open(task, config)
     _refuse_wrong_kind(task, config, where)
     return config
+
+
+def chosen(task: str, overrides: Sequence[str] = ()) -> list[str]:
+    """Return what a task chooses, as one says it: ``ranking``, ``ranker@ranking.ranker``; errors as :func:`load`."""
+    load(task, overrides)
+    return _chosen(task, [word for word in overrides if not word.startswith(_OWN_FOLDER)], folders(overrides))
 
 
 def quoted(text: str) -> str:
@@ -251,8 +263,8 @@ def _fits(value: Any, hint: Any) -> bool:
     return type(value) in wanted or (type(value) is int and float in wanted)
 
 
-def _compose(task: str, words: Sequence[str], where: Sequence[Path]) -> DictConfig:
-    """Let Hydra compose from the last folder, those before it shadowing its files."""
+def _compose(task: str, words: Sequence[str], where: Sequence[Path], *, told: bool = False) -> DictConfig:
+    """Let Hydra compose from the last folder, those before it shadowing its files; ``told``: with what it chose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -264,7 +276,13 @@ def _compose(task: str, words: Sequence[str], where: Sequence[Path]) -> DictConf
             for folder in reversed(own):
                 search.prepend("own", str(folder))
             loader.repository.initialize_sources(search)
-        return compose(task, overrides=list(words))
+        return compose(task, overrides=list(words), return_hydra_config=told)
+
+
+def _chosen(task: str, words: Sequence[str], where: Sequence[Path]) -> list[str]:
+    """Return each group that a task chooses from, with its place where it has one, in order."""
+    choices = _compose(task, words, where, told=True).hydra.runtime.choices
+    return sorted(name for name in map(str, choices) if not name.startswith("hydra/"))
 
 
 def _unreadable(override: str, reason: str) -> str:
@@ -285,6 +303,44 @@ def _no_such_file(task: str, missing: str | None, choices: Sequence[str]) -> str
     return f"{group} has no choice {name!r}{nearest(name, choices)}; it has {', '.join(sorted(choices)) or 'none'}."
 
 
+def _groups(words: Sequence[str], where: Sequence[Path]) -> list[Any]:
+    """Return those of the overrides, parsed, that choose a part."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(words))
+    return [one for one in parsed if any((folder / one.key_or_group).is_dir() for folder in where)]
+
+
+def _no_name(words: Sequence[str], where: Sequence[Path]) -> str:
+    """Return what to say where a part is chosen by something that is no name; empty if none is."""
+    for one in _groups(words, where):
+        if not isinstance(one.value(), (str, list)):
+            names = sorted({file.stem for folder in where for file in (folder / one.key_or_group).glob("*.yaml")})
+            return f"cannot take {one.input_line!r}: a part is chosen by its name, one of {', '.join(names)}."
+    return ""
+
+
+def _no_such_place(task: str, words: Sequence[str], where: Sequence[Path]) -> str:
+    """Return what to say where an override chooses a part at a place that has none; empty if none does."""
+    from hydra.errors import ConfigCompositionException
+
+    groups = [one for one in _groups(words, where) if not one.is_add()]
+    taken: list[str] = []
+    for one in sorted(groups, key=lambda o: (o.package or "").count(".") + bool(o.package)):  # what is around it first
+        name = f"{one.key_or_group}@{one.package}" if one.package else one.key_or_group
+        try:
+            known = _chosen(task, taken, where)
+        except ConfigCompositionException:
+            return ""
+        if name not in known:
+            near = next((like for like in known if like.startswith(f"{one.key_or_group}@")), "")
+            hint = f" (did you mean {near!r}?)" if near else nearest(name, known)
+            beside = f" with {' '.join(taken)}" if taken else ""
+            return f"{task}{beside} has no part {name!r} to choose{hint}; it has {', '.join(known)}."
+        taken.append(str(one.input_line))
+    return ""
+
+
 def _no_such_key(task: str, words: Sequence[str], where: Sequence[Path]) -> str:
     """Return what to say where an override names a key that the composed config does not have; empty if none does."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -301,7 +357,9 @@ def _no_such_key(task: str, words: Sequence[str], where: Sequence[Path]) -> str:
     wrong = [o.key_or_group for o in parsed if o.key_or_group not in known and not (o.is_add() or o.is_force_add())]
     if not wrong:
         return ""
-    return f"{task} has no setting {wrong[0]!r}{nearest(wrong[0], known)}; `memshadow {task} --help` lists them."
+    part = wrong[0].partition(".")[0]
+    shown = f"{_READER} --help" + f" {part}=..." * (part in groups) if task == _INNER else f"{task} --help"
+    return f"{task} has no setting {wrong[0]!r}{nearest(wrong[0], known)}; `memshadow {shown}` lists them."
 
 
 def _refuse_open(task: str, config: DictConfig) -> None:

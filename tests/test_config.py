@@ -8,7 +8,7 @@ from hypothesis import example, given, settings, strategies as st
 from omegaconf import OmegaConf
 
 from memshadow import config
-from memshadow.config import build, folders, load, nearest, plain, quoted
+from memshadow.config import build, chosen, folders, load, nearest, plain, quoted
 from memshadow.errors import ConfigError, MemshadowError, MissingExtraError
 from memshadow.models.lexical import BM25, TermStatistics
 
@@ -70,6 +70,50 @@ def test_overrides_and_interpolations_reach_the_config(shipped: Path) -> None:
 def test_a_mistake_is_answered_with_the_right_word(override: str, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load("train", ["learner.lr=0.2", override])
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+WITHIN = {
+    "memory.yaml": "defaults: [ranking: staged, _self_]\nfolder: x\n",
+    "ranking/staged.yaml": "defaults: [/ranker@ranker: sum, _self_, /second@second: null]\nsecond: null\n",
+    "ranking/plain.yaml": "k1: 0.9\n",
+    "ranker/sum.yaml": "model: a\n",
+    "ranker/trees.yaml": "model: b\n",
+    "second/look.yaml": "defaults: [/crosser@make: small]\nk: 6\n",
+    "crosser/small.yaml": "size: 1\n",
+    "crosser/large.yaml": "size: 2\n",
+}
+
+
+def test_parts_within_parts_are_chosen_by_their_place(shipped: Path) -> None:
+    write(shipped, WITHIN)
+    look = ["second@ranking.second=look", "ranking.second.make.size=3", "crosser@ranking.second.make=large"]
+    composed = load("memory", ["ranker@ranking.ranker=trees", *look])
+    assert plain(composed.ranking) == {"ranker": {"model": "b"}, "second": {"make": {"size": 3}, "k": 6}}
+    assert plain(load("memory").ranking) == {"ranker": {"model": "a"}, "second": None}
+    assert chosen("memory") == ["ranker@ranking.ranker", "ranking", "second@ranking.second"]
+    assert chosen("memory", ["ranking=plain"]) == ["ranking"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ranker@ranking.ranker=tees"], "ranker has no choice 'tees' (did you mean 'trees'?); it has sum, trees."),
+        (["ranker@rankng.ranker=trees"], "no part 'ranker@rankng.ranker' to choose (did you mean 'ranker@ranking.r"),
+        (["ranker=trees"], "(did you mean 'ranker@ranking.ranker'?)"),
+        (["ranking=plain", "ranker@ranking.ranker=sum"], "with ranking=plain has no part 'ranker@ranking.ranker'"),
+        (["crosser@ranking.second.make=small"], "memory has no part 'crosser@ranking.second.make' to choose"),
+        (["second@ranking.second=null"], "a part is chosen by its name, one of look."),
+        (["ranking=5"], "cannot take 'ranking=5': a part is chosen by its name, one of plain, staged."),
+        (["ranking.ranker.modl=5"], "did you mean 'ranking.ranker.model'?); `memshadow recall --help ranking=...`"),
+        (["folders=5"], "did you mean 'folder'?); `memshadow recall --help`"),
+    ],
+)  # fmt: skip
+def test_a_mistake_about_a_part_within_a_part_is_told(shipped: Path, words: list[str], told: str) -> None:
+    write(shipped, WITHIN)
+    with pytest.raises(ConfigError) as caught:
+        load("memory", words)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ from memshadow.data.index.blocks import ExactIndex
 from memshadow.errors import ConfigError, DataError, StoreError
 from memshadow.memory import settings
 from memshadow.memory.asynchronous import AsyncMemory
+from memshadow.memory.recall.rankers.fusions import MinMaxRanker, ReciprocalRanker
+from memshadow.memory.recall.rankers.trained import TreeRanker
 from memshadow.memory.service import Memory
 from memshadow.memory.settings import merged, remembered
 from memshadow.models.hashing import HashingEmbedder
@@ -257,3 +261,38 @@ def test_what_runs_is_finished_before_it_closes(tmp_path, monkeypatch):
 
     assert asyncio.run(talk()) == [[]] * 6
     assert order == [1] * 6 + ["closed"]
+
+
+SHIPPED = "memshadow/memory/recall/rankers/shipped"
+
+
+def test_the_ranker_within_a_ranking_is_remembered_and_goes_with_it(tmp_path):
+    shutil.copytree(Path(memshadow.__file__).parent.parent / SHIPPED, tmp_path / "my ranker")
+    words = ["ranking=trained", f"ranking.ranker.model='{tmp_path / 'my ranker'}'"]
+    memshadow.open(tmp_path / "m", overrides=[LIGHT[0], LIGHT[2], *words]).close()
+    with memshadow.open(tmp_path / "m", overrides=["ranking.viewer.candidates=7"]) as memory:
+        assert (memory._parts.ranking.ranker.name, memory._parts.ranking.ranker.fingerprint) == (
+            "trees",
+            TreeRanker(model="packaged").fingerprint,
+        )
+    memshadow.open(tmp_path / "m", overrides=["ranker@ranking.ranker=reciprocal"]).close()
+    with memshadow.open(tmp_path / "m") as memory:
+        assert isinstance(memory._parts.ranking.ranker, ReciprocalRanker)
+    assert remembered(tmp_path / "m")[2:] == [
+        "ranking=trained", "ranking.viewer.candidates=7", "ranker@ranking.ranker=reciprocal"
+    ]  # fmt: skip
+    memshadow.open(tmp_path / "m", overrides=["ranking=vector"]).close()
+    assert remembered(tmp_path / "m") == [LIGHT[0], LIGHT[2], "ranking=vector"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["ranker@ranking.ranker=../../evil", "embedder@ranking.ranker=remote", "ranking.ranker._target_=memshadow.open"],
+)
+def test_a_folder_builds_no_ranker_of_its_own(tmp_path, caplog, word):
+    said = {"format": 1, "overrides": [LIGHT[0], LIGHT[2], "ranking=context", word]}
+    (tmp_path / "settings.json").write_text(json.dumps(said))
+    with memshadow.open(tmp_path) as memory:
+        assert isinstance(memory._parts.ranking.ranker, MinMaxRanker)
+    assert "may not decide" in caplog.text
+    assert word not in (tmp_path / "settings.json").read_text()

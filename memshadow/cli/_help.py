@@ -30,7 +30,7 @@ def overview() -> str:
 
 
 def of_verb(verb: str, words: Sequence[str]) -> str:
-    """Return a verb's docstring and settings; a ``group=choice`` among ``words`` shows that choice's settings too."""
+    """Return a verb's docstring and settings; ``group=choice`` or ``group@place=choice`` shows that choice's too."""
     from memshadow.config import folders
 
     shown = [word for word in words if "=" in word]
@@ -43,7 +43,7 @@ def of_verb(verb: str, words: Sequence[str]) -> str:
         parts.extend(_choices(where, text))
     for word in shown:
         group, _, choice = word.partition("=")
-        if chosen := _first(where, f"{group}/{choice}.yaml"):
+        if chosen := _first(where, f"{group.partition('@')[0]}/{choice}.yaml"):
             parts.append(f"{word} sets:\n\n{_indented(chosen.read_text(encoding='utf-8'))}")
     return "\n\n".join(parts)
 

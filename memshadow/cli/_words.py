@@ -2,7 +2,9 @@
 
 A word ``name=value`` is a setting; every other word, and everything after ``--``, is text. A setting that a verb's YAML
 has as text, list or mapping is taken as it was typed, commas, quotes, emoji and all; numbers and yes/no are Hydra's. A
-word that looks like a setting and is none is refused: a slip must not be remembered as something said.
+word that looks like a setting and is none is refused: a slip must not be remembered as something said. With an ``@`` in
+its name a word is a setting where a part has the name on either side (``ranker@ranking.ranker=linear``), else text:
+people have addresses.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memshadow.config import folders, load, nearest, plain
+from memshadow.config import chosen, folders, load, nearest, plain
 from memshadow.errors import ConfigError, DataError
 from memshadow.types import Scope
 
-_INNER = r"(?P<inner>(\.[\w-]+)*(@(embedder|ranking)(\.[\w-]+)+)?)"
+_INNER = r"(?P<inner>(?:\.[\w-]+)*(?:@(?P<place>[\w-]+)(?:\.[\w-]+)*)?)"
 _SETTING = re.compile(rf"(?P<mark>[+~]{{0,2}})(?P<name>[A-Za-z_][\w-]*){_INNER}=(?P<value>.*)", re.DOTALL)
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
@@ -69,7 +71,9 @@ def understood(verb: str, argv: Sequence[str], *, reads: bool = True) -> Words:
     text: list[str] = []
     for word, after_dashes in _marked(argv):
         found = None if after_dashes else _SETTING.fullmatch(word)
-        if found is None:
+        if found is not None and found["place"] and (_is_part(found["name"]) or found["place"] in memory):
+            others.append(word)
+        elif found is None or found["place"]:
             text.append(word if after_dashes else _no_option(word))
         elif found["name"] in own and _is_text(own[found["name"]]) and not (found["mark"] or found["inner"]):
             taken[found["name"]] = _as_typed(found["name"], found["value"], own[found["name"]])
@@ -79,7 +83,7 @@ def understood(verb: str, argv: Sequence[str], *, reads: bool = True) -> Words:
             others.append(word)
         else:
             raise ConfigError(
-                f"{verb} has no setting {found['name']!r}{nearest(found['name'], [*own, *memory])}; "
+                f"{verb} has no setting {found['name']!r}{_meant(found['name'], [*own, *memory])}; "
                 f"`memshadow {verb} --help` lists them. If it is meant as text: memshadow {verb} ... -- {word!r}"
             )
     settings = plain(load(verb, composed), resolve=True) | taken
@@ -91,6 +95,16 @@ def _marked(argv: Sequence[str]) -> list[tuple[str, bool]]:
     """Return each word, and whether it stands behind ``--``."""
     end = list(argv).index("--") if "--" in argv else len(argv)
     return [*((word, False) for word in argv[:end]), *((word, True) for word in argv[end + 1 :])]
+
+
+def _is_part(name: str) -> bool:
+    return any((folder / name).is_dir() for folder in folders())
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """Return a hint at what was meant: where the part of that name is chosen, or the setting with the nearest name."""
+    placed = [one for one in chosen("memory") if one.startswith(f"{name}@")] if _is_part(name) else []
+    return f" (did you mean {placed[0]!r}?)" if placed else nearest(name, known)
 
 
 def _no_option(word: str) -> str:

@@ -1,8 +1,9 @@
 """What a folder of memories was opened with, so that it is opened with the same again. Takes overrides as they are.
 
 A folder may come from elsewhere, and must not decide where texts, keys and files go. So only this is kept, and only
-this is taken from its file: the choice of a part by its plain name (``embedder=static``, never ``remote``), and plain
-or quoted values of settings inside it (``ranking.k1=1.2``). No addresses, no names of keys, no folders (``*.folder``),
+this is taken from its file: the choice of a part by its plain name (``embedder=static``, never ``remote``), that of a
+part within one in the few places where one belongs (``ranker@ranking.ranker=linear``, nothing elsewhere), and plain or
+quoted values of settings inside them (``ranking.k1=1.2``). No addresses, no names of keys, no folders (``*.folder``),
 nothing that says what is built (``*._target_``), and nothing that is followed (``${...}``): a path that holds such
 signs is kept in the one form that is not, as :func:`memshadow.config.quoted` writes it. Who uses an embedder behind an
 address says so at each opening.
@@ -24,7 +25,12 @@ from memshadow.training.atomic import write_bytes
 FILE = "settings.json"
 _FORMAT = 1
 _PART = r"(?:embedder|ranking|index|store|supersession|tokenizer)"
-_CHOICE = rf"(?:{_PART}|embedder@embedder\.encoder)=(?!remote\Z)[a-z][a-z0-9_]*"
+_WITHIN = (
+    r"(?:embedder@embedder\.encoder|view@ranking\.viewer|ranker@ranking\.ranker|second@ranking\.second"
+    r"|crossencoder@ranking\.second\.make)"
+)
+_CHOSEN = re.compile(rf"{_PART}|{_WITHIN}")
+_CHOICE = rf"(?:{_PART}|{_WITHIN})=(?!remote\Z)[a-z][a-z0-9_]*"
 _NAME = rf"(?:{_PART}(?:\.(?!(?:folder|url|uri|key_env)[.=])[a-z][a-z0-9_]*)+|near_threshold)"
 _PLAIN = r"[\w./\\+%@~:-]*(?: +[\w./\\+%@~:-]+)*"
 _DOUBLE = r'"(?:[^"\\$\x00-\x1f]|\$(?!\{))*"'
@@ -64,14 +70,33 @@ def endpoints(tree: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 
 def merged(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Return both, the new ruling: another choice of a part drops what was set inside the old choice."""
-    chosen = {word.partition("=")[0] for word in new}
-    kept = [word for word in old if (name := word.partition("=")[0]) not in chosen and _part(name) not in chosen]
-    return [*kept, *new]
+    """Return both, the new ruling: another choice of a part drops what was set or chosen inside the old choice."""
+    return [*_outside(old, {_name(word) for word in new}), *new]
 
 
-def _part(name: str) -> str:
-    return re.split(r"[.@]", name, maxsplit=1)[0]
+def _outside(words: Sequence[str], names: set[str]) -> list[str]:
+    """Return the words that neither have one of the names nor say something inside a choice that has one.
+
+    ``ranker@ranking.ranker`` and ``ranking.ranker.model`` are inside ``ranking``, the second is inside the first.
+    """
+    places = {_place(name) for name in names if _CHOSEN.fullmatch(name)}
+    return [word for word in words if _name(word) not in names and places.isdisjoint(_around(_place(_name(word))))]
+
+
+def _name(word: str) -> str:
+    return word.partition("=")[0]
+
+
+def _place(name: str) -> str:
+    """Return where a name sets or chooses something: behind its ``@``, where it has one."""
+    return name.rpartition("@")[2]
+
+
+def _around(place: str) -> Iterator[str]:
+    """Yield the places that a place is inside of: of ``a.b.c`` these are ``a.b`` and ``a``."""
+    while "." in place:
+        place = place.rpartition(".")[0]
+        yield place
 
 
 def keep(folder: Path, overrides: Sequence[str], *, settled: bool = False) -> None:
@@ -114,9 +139,7 @@ def _write(folder: Path, overrides: list[str], upcoming: list[str]) -> None:
 def _kept(overrides: Sequence[str]) -> list[str]:
     """Return what a folder may hold; where the choice of a part is not among it, what was set inside goes with it."""
     fit = [word for word in overrides if _KEPT.fullmatch(word) and "://" not in word]
-    names = {word.partition("=")[0] for word in fit}
-    lost = {word.partition("=")[0] for word in overrides} - names
-    return [word for word in fit if _part(word.partition("=")[0]) not in lost]
+    return _outside(fit, {_name(word) for word in overrides} - {_name(word) for word in fit})
 
 
 def _taken(folder: Path, said: Sequence[str]) -> list[str]:

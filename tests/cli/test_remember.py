@@ -55,6 +55,24 @@ def test_what_was_remembered_is_recalled(shell: Shell) -> None:
     assert (code, out, err) == (0, "", "nothing found\n")
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("ranker@ranking.ranker=listwse", "ranker has no choice 'listwse' (did you mean 'listwise'?)"),
+        ("ranker@ranking.rankr=linear", "did you mean 'ranker@ranking.ranker'?"),
+        ("ranker=linear", "did you mean 'ranker@ranking.ranker'?"),
+        ("ranker@ranking.ranker=linear", "ranking.ranker.model must be given"),
+        ("ranking.ranker.model=nowhere", "nowhere holds no model"),
+        ("second@ranking.second=null", "a part is chosen by its name, one of cross_encoder"),
+    ],
+)
+def test_a_slip_about_a_part_within_a_part_is_told(shell: Shell, furnished: Path, word: str, told: str) -> None:
+    code, out, err = shell("recall", "tea", f"folder={furnished / 'memories'}", "ranking=learned", word)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "Traceback" not in err
+
+
 def test_a_key_names_what_is_superseded(shell: Shell) -> None:
     first = json.loads(shell("remember", "home is Rome", "key=home", "json=true", *LIGHT)[1])
     assert f"takes the place of: {first['id']}" in shell("remember", "home is Oslo", "key=home")[1]

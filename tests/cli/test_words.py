@@ -113,3 +113,36 @@ def test_a_part_that_is_built_can_be_set_inside() -> None:
     assert (words["limits"]["batch"], words["limits"]["texts"]) == (5, 2048)
     assert words["embedders"] == {"a": ["embedder=static"]}
     assert understood("reembed", ["embedder@embedder.encoder=static"]).memory == ["embedder@embedder.encoder=static"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "ranker@ranking.ranker=linear",
+        "view@ranking.viewer=default",
+        "second@ranking.second=cross_encoder",
+        "+crossencoder@ranking.second.make=mine",
+        "embedder@embedder.encoder=static",
+        "ranker@rankng.ranker=linear",
+        "rankr@ranking.ranker=linear",
+    ],
+)
+def test_a_part_within_a_part_is_handed_on_and_no_text(word: str) -> None:
+    for verb in ("remember", "recall", "serve", "context", "import"):
+        words = understood(verb, [word])
+        assert (words.memory, words.text) == ([word], "")
+
+
+@pytest.mark.parametrize(
+    "word", ["ann@example.org=home", "user@example=5", "a.b@c.d=e", "ranker@ranking.ranker", "k@x=3", "@ranking=5"]
+)
+def test_an_address_is_text(word: str) -> None:
+    words = understood("recall", [word])
+    assert (words.memory, words.text, words["k"]) == ([], word, 10)
+
+
+def test_a_part_that_stands_within_another_is_told_with_its_place() -> None:
+    with pytest.raises(ConfigError, match=r"no setting 'ranker' \(did you mean 'ranker@ranking.ranker'\?\)"):
+        understood("recall", ["ranker=minmax"])
+    with pytest.raises(ConfigError, match=r"no setting 'trainer' .*-- 'trainer=cpu'"):
+        understood("remember", ["trainer=cpu"])

@@ -1,6 +1,7 @@
 """What a folder remembers of the settings it was opened with: choices, never places of files or secrets."""
 
 import json
+import re
 import stat
 
 import pytest
@@ -51,6 +52,36 @@ FOREIGN = [
     "+embedder.more=1",
     "~ranking",
     "embedder._partial_=true",
+    "ranker@ranking.ranker=remote",
+    "ranker@ranking.ranker=../../tmp/folder/evil",
+    "ranker@ranking.ranker='linear'",
+    "ranker@ranking.ranker=linear,trees",
+    "ranker@ranking.ranker=${oc.env:HOME}",
+    "ranker@ranking.ranker=linear\n",
+    "ranker@ranking.ranker._target_=memshadow.X",
+    "crossencoder@ranking.second.make=remote",
+    "crossencoder@ranking.second.make=/elsewhere/evil",
+    "embedder@ranking.second.make=static",
+    "embedder@ranking.ranker=static",
+    "embedder@index=static",
+    "embedder@_global_=remote",
+    "experiment@_global_=quick",
+    "store@ranking.ranker=embedded",
+    "ranker@embedder=linear",
+    "ranker@ranking=linear",
+    "ranker@ranking.second=linear",
+    "ranker@ranking.ranker@x=linear",
+    "ranker@ranker=linear",
+    "ranker=linear",
+    "view=default",
+    "second=cross_encoder",
+    "+second@ranking.second=cross_encoder",
+    "~second@ranking.second=cross_encoder",
+    "ranking.ranker._target_=memshadow.X",
+    "ranking.second.make._partial_=false",
+    "ranking.second.make.url=example.org",
+    "ranking.ranker.model=${oc.env:HOME}",
+    "ranking.ranker.model=ftp://example.org/a",
 ]
 KEPT = ["embedder=static", "embedder.views.k1=0.9", "ranking=vector"]
 
@@ -123,6 +154,12 @@ def test_any_path_is_kept_as_config_writes_it_and_read_back(tmp_path, path):
         "tokenizer.model=~/models/one",
         "embedder.encoder.model=minilm",
         "embedder@embedder.encoder=hashing",
+        "view@ranking.viewer=default",
+        "ranker@ranking.ranker=listwise",
+        "second@ranking.second=cross_encoder",
+        "crossencoder@ranking.second.make=my_own_2",
+        "ranking.ranker.model=runs/my model/one",
+        "ranking.second.make.max_tokens=64",
     ],
 )
 def test_what_users_say_is_kept(tmp_path, word):
@@ -189,3 +226,60 @@ def test_the_encoder_of_a_head_is_kept_with_it_and_goes_with_it():
     old = ["embedder=champion", "embedder@embedder.encoder=static", "embedder.model=a"]
     assert merged(old, ["ranking=vector"]) == [*old, "ranking=vector"]
     assert merged(old, ["embedder=minilm"]) == ["embedder=minilm"]
+
+
+INSIDE = [
+    "ranking=cross_encoder",
+    "ranker@ranking.ranker=linear",
+    "ranking.ranker.model=a",
+    "ranking.viewer.k1=1.2",
+    "crossencoder@ranking.second.make=transformers",
+    "ranking.second.make.model=b",
+    "ranking.second.k=4",
+]
+
+
+@pytest.mark.parametrize(
+    ("new", "dropped"),
+    [
+        ("ranking=learned", INSIDE),
+        ("ranking=cross_encoder", INSIDE),
+        ("ranker@ranking.ranker=listwise", INSIDE[1:3]),
+        ("ranking.ranker.model=c", INSIDE[2:3]),
+        ("view@ranking.viewer=default", INSIDE[3:4]),
+        ("second@ranking.second=cross_encoder", INSIDE[4:]),
+        ("crossencoder@ranking.second.make=ms_marco_minilm", INSIDE[4:6]),
+        ("rank=a", []),
+        ("index=exact", []),
+        ("ranking.viewer={b:0.4}", []),
+    ],
+)
+def test_another_choice_drops_what_was_said_inside_the_old_one_and_nothing_else(new, dropped):
+    old = ["embedder=hashing", *INSIDE]
+    assert merged(old, [new]) == [*(word for word in old if word not in dropped), new]
+
+
+def test_what_was_set_inside_a_ranker_that_is_not_kept_goes_with_it(tmp_path):
+    keep(
+        tmp_path, ["ranking=trained", "ranker@ranking.ranker=../evil", "ranking.ranker.model=a", "ranking.viewer.b=0.5"]
+    )
+    assert remembered(tmp_path) == ["ranking=trained", "ranking.viewer.b=0.5"]
+
+
+def test_every_part_within_a_ranking_that_is_shipped_can_be_kept(tmp_path):
+    words = [f"{group}@{place}={choice}" for group, place, choice in shipped_within("ranking", "ranking")]
+    assert {word.partition("=")[0] for word in words} == {
+        "view@ranking.viewer", "ranker@ranking.ranker", "second@ranking.second", "crossencoder@ranking.second.make",
+    }  # fmt: skip
+    for word in words:
+        keep(tmp_path, [word])
+        assert remembered(tmp_path) == [word]
+
+
+def shipped_within(group, place):
+    """Yield group, place and each choice of what the defaults of a group's choices name, however deep."""
+    for file in sorted((config_dir() / group).glob("*.yaml")):
+        for inner, key in re.findall(r"^  - /(\w+)@(\w+):", file.read_text(), re.MULTILINE):
+            for choice in sorted((config_dir() / inner).glob("*.yaml")):
+                yield inner, f"{place}.{key}", choice.stem
+            yield from shipped_within(inner, f"{place}.{key}")

@@ -141,7 +141,7 @@ class _Fact:
     crosswise: tuple[str, str]
 
 
-_POOLS = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
+POOLS = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
 
 
 class MixedLanguages(Suite):
@@ -162,9 +162,9 @@ class MixedLanguages(Suite):
     """
 
     def __init__(self, *, corpus: ConversationCorpus, facts: int, crosswise: float, seed: int, pool: str) -> None:
-        if pool not in _POOLS:
-            raise ConfigError(f"data.pool={pool!r}: set data.pool to one of {', '.join(_POOLS)}")
-        self._pool = _facts()[_POOLS[pool]]
+        if pool not in POOLS:
+            raise ConfigError(f"data.pool={pool!r}: set data.pool to one of {', '.join(POOLS)}")
+        self._pool = _facts()[POOLS[pool]]
         if not 0 <= facts <= len(self._pool):
             raise ConfigError(f"data.facts={facts}: there are {len(self._pool)}; set data.facts to a number up to that")
         if not 0 <= crosswise <= 1:
@@ -184,7 +184,7 @@ class MixedLanguages(Suite):
             said[place] = _exchange(conversation, place, fact, number, dice)
             questions += self._questions(said[place][0], fact, dice)
         memories = [m for place, one in enumerate(conversation.memories) for m in (one, *said.get(place, ()))]
-        yield replace(conversation, memories=tuple(_counted(memories)), questions=tuple(questions))
+        yield replace(conversation, memories=tuple(counted(memories)), questions=tuple(questions))
 
     def _questions(self, memory: Memory, fact: _Fact, dice: Dice) -> Iterator[Question]:
         """Yield the question on a fact, and the one in another language where chance has it."""
@@ -222,7 +222,7 @@ def _exchange(conversation: Conversation, place: int, fact: _Fact, number: int, 
     ]
 
 
-def _counted(memories: Sequence[Memory]) -> Iterator[Memory]:
+def counted(memories: Sequence[Memory]) -> Iterator[Memory]:
     """Yield memories with the turns of each session counted from 0."""
     for _, turns in groupby(memories, key=lambda memory: memory.session_id):
         yield from (replace(memory, turn=turn) for turn, memory in enumerate(turns))

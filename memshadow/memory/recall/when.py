@@ -1,6 +1,8 @@
-"""The times that a question speaks of, as spans of event time. Knows the English calendar; nothing of memories.
+"""The times that a question speaks of, as spans of event time. Knows the words around a period; nothing of memories.
 
-A question says "last spring", "in 2023", "on 7 May", "two weeks ago": what is relative is relative to ``now``, and what
+A question says "last spring", "in 2023", "on 7 May", "two weeks ago": each is a form of naming a period. Words before
+it bend it ("early", "the weekend of", "two weeks after", "more than") or say how it is meant ("before", "since"), and
+two of them may be one range ("between May and July", "2020-2022"). What is relative is relative to ``now``, and what
 has no year may be of any year in which something happened.
 """
 
@@ -8,69 +10,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "january|jan february|feb march|mar april|apr may june|jun july|jul august|aug september|sept|sep "
-        "october|oct november|nov december|dec".split(),
-        start=1,
-    )
-    for name in names.split("|")
-}
-_DAYS = {name: number for number, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())}
-_SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
-"""First month, as they are counted in the north."""
-_NUMBERS = {
-    name: number
-    for number, name in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
-} | {"a": 1, "an": 1, "couple": 2, "few": 3}
-_UNITS = {"day": 1, "week": 7, "month": 30, "year": 365}
-"""In days, as loosely as one counts with them."""
-_LOOKED_AT = 2_000
-_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
-_BEFORE = r"(?:\b(?P<how>before|until|till|by|prior to|after|since|from)\s+(?:the\s+)?)?"
-_COUNT = (
-    r"(?:(?<![\d.,])\d{1,3}|(?:a )?couple(?: of)?|(?:a )?few|an?|one|two|three|four|five|six|seven|eight|nine|ten"
-    r"|eleven|twelve)"
-)
-_MEASURE = r"dollars?|euros?|pounds?|bucks|calories|steps|miles?|meters?|metres?|feet|points?|words|people|times"
-_YEAR = rf"(?:19|20)\d\d(?!\d|[.,]\d|%|\s+(?:{_MEASURE})\b)"
-_UNIT = "|".join(["weekend", "week", "month", "year", *_SEASONS, *_DAYS, _MONTH])
-_SAID = re.compile(
-    _BEFORE
-    + r"(?:"
-    + rf"(?P<iso>\b{_YEAR}-\d\d-\d\d\b)"
-    + rf"|\b(?P<day>\d{{1,2}})(?P<nth>st|nd|rd|th)?\s+(?P<of>of\s+)?(?P<day_month>{_MONTH})\b"
-    + rf"(?:(?:,\s*|\s+)(?P<day_year>{_YEAR})\b)?"
-    + rf"|\b(?P<us_month>{_MONTH})\s+(?P<us_day>\d{{1,2}})(?P<us_nth>st|nd|rd|th)?\b"
-    + rf"(?:(?:,\s*|\s+)(?P<us_year>{_YEAR})\b)?"
-    + rf"|\b(?P<month>{_MONTH})(?:,?\s+(?:of\s+)?(?P<month_year>{_YEAR})\b)"
-    + rf"|\b(?:(?P<ahead>next|coming)|last|past|previous)\s+(?!an?\s)(?P<many>{_COUNT})"
-    + rf"\s+(?P<lapse>{'|'.join(_UNITS)})s?\b(?!\s+of\b)"
-    + r"|\b(?:past|(?:over|within|in|during|for)\s+the\s+last)\s+(?P<rolling>week|month|year)\b(?!\s+of\b)"
-    + rf"|\b(?P<turn>last|this|next|past|previous)\s+(?P<unit>{_UNIT})\b(?!\s+of\b)"
-    + rf"|\b(?P<season>{'|'.join(_SEASONS)})\s+(?:of\s+)?(?P<season_year>{_YEAR})\b"
-    + rf"|\b(?P<count>{_COUNT})\s+(?P<ago>{'|'.join(_UNITS)})s?\s+ago\b"
-    + r"|\b(?P<word>yesterday|today|tonight|tomorrow|last night)\b"
-    + r"|\b(?P<bare>january|february|april|june|july|august|september|october|november|december)\b"
-    + r"|\b(?:in|of|during|early|late|mid)[\s-]+(?P<in_month>march|may)\b(?!,?\s+(?:of\s+)?\d)"
-    + r"|(?(how)\b(?P<how_month>march|may)\b|(?!))"
-    + rf"|(?<![$€£¥#])(?<!\d[.,])\b(?P<year>{_YEAR})\b"
-    + r")",
+from memshadow.memory.recall.calendar import DAY, UNITS, Period, ago, part, week_of
+from memshadow.memory.recall.periods import COUNT, UNIT, Form, Seen, forms_in, number
+
+Relation = Literal["in", "before", "after"]
+
+_LOOKED_AT, _MOST, _AROUND = 2_000, 60, 60
+"""Characters of a question; what in them may be looked at as a time; characters before each that may bend it."""
+_BEFORE = frozenset(("before", "until", "till", "by", "prior to", "up to", "earlier than"))
+_AFTER = frozenset(("after", "since", "from", "later than", "starting", "following"))
+_FROM_ITS_START = frozenset(("since", "from", "starting"))
+_HOW = re.compile(rf"\b(?P<how>{'|'.join(sorted({*_BEFORE, *_AFTER, 'between'}))}) (?:in |on )?(?:the )?\Z", re.I)
+_LED = re.compile(r"\b(?:in|on|of|during|over|around|between|early|late|mid)[ -](?:the )?\Z", re.I)
+_IN_RANGE = re.compile(r"\b(?:between|from) .{1,40} (?:and|to|until|till|through) (?:the )?\Z", re.I)
+_PART = re.compile(
+    r"\b(?:(?P<early>early|earlier|(?:beginning|start|first (?:\w+ )?(?:days?|weeks?|months?|part)) of)"
+    r"|(?P<mid>mid|middle of)|(?P<late>late|later|(?:end|(?:last|final) (?:\w+ )?(?:days?|weeks?|months?|part)) of)"
+    r"|(?P<first_half>first half of)|(?P<second_half>(?:second|latter|last) half of))[ -](?:in |on )?(?:the )?\Z",
     re.I,
 )
-_LEADS_TO_DATE = re.compile(r"\b(?:on|of|in|to|through|and|between|early|late|mid|around|about)\s+\Z", re.I)
+_WEEK_OF = re.compile(r"\b(?P<unit>weekend|week) (?:of|around) (?:the )?\Z", re.I)
+_OFFSET = re.compile(rf"\b(?P<count>{COUNT}|the) (?P<unit>{UNIT})s? \Z", re.I)
+_BOUND = re.compile(
+    r"\b(?:(?P<more>more than|over|at least|longer than)|(?P<less>less than|under|within|no more than|at most))"
+    r" (?:the )?\Z",
+    re.I,
+)
+_LINK = re.compile(
+    r" ?[-–—/] ?| (?:to|until|till|thru|through|up to) (?:in |on )?(?:the )?|(?P<both>,? and (?:in |on )?(?:the )?)",
+    re.I,
+)
+_SAME = frozenset((" ", ", ", " of ", " in "))
 _CLAUSE = re.compile(r"\b(?P<how>before|after|since|when|while|until)\s+(?P<clause>[^,.;?!]{3,200})", re.I)
 _CURRENT = re.compile(
     r"\b(?:now|currently|current|these days|at the moment|latest|most recent(?:ly)?|nowadays|still)\b", re.I
 )
-_DAY = timedelta(days=1)
-
-Relation = Literal["in", "before", "after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +60,69 @@ class Span:
     relation: Relation = "in"
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A period that is spoken of, with the words that bend it; from ``begin`` to ``end`` in the text."""
+
+    form: Form
+    words: dict[str, str]
+    begin: int
+    end: int
+    how: str
+    part: str
+    week: str
+    bound: str
+    offset: tuple[str, str, int] | None
+
+    def periods(self, seen: Seen) -> list[Period]:
+        """Return what it may mean; none where that depends on what is not known, or is no time at all."""
+        try:
+            return [self._bent(period, seen) for period in self.form.meaning(self.words, seen)]
+        except (OverflowError, ValueError):  # 2023-02-30; a year 9999 has no day after its last
+            return []
+
+    def spans(self, seen: Seen) -> Iterator[Span]:
+        """Yield its spans; "since May" begins when May does, "after May" behind it."""
+        relation = _relation(self.how)
+        for start, end in self.periods(seen):
+            if self.bound == "more":
+                yield Span(start, end, "before")
+            elif relation == "before" and self.part == "late":  # by the end of March
+                yield Span(end, end, relation)
+            else:
+                yield Span(start, start if self.how in _FROM_ITS_START else end, relation)
+
+    def _bent(self, period: Period, seen: Seen) -> Period:
+        start, end = period
+        if self.bound and seen.today:  # more, or less, than two weeks ago
+            return start + (end - start) // 2 - DAY / 2, seen.today + DAY
+        if self.week:
+            return week_of(start, self.week)
+        if self.part and self.words.get("turn") == "this" and seen.today and start <= seen.today < end:
+            return {"early": (start, seen.today + DAY), "late": (seen.today, end)}.get(self.part, period)
+        if self.part:
+            return part(period, self.part)
+        return _moved(period, *self.offset) if self.offset else period
+
+
 def spans(text: str, *, now: datetime | None, years: Iterable[int] = ()) -> list[Span]:
     """Return the spans that a text speaks of, in its order.
 
     Args:
-        text: a question; only its first 2,000 characters are read.
+        text: a question; only its first 2,000 characters are read, and only the first 60 times in them.
         now: what "last week" is relative to; ``None``: relative words say nothing.
         years: those that a month or a day without a year may be of.
     """
-    if now is not None and now.tzinfo is None:
-        now = now.replace(tzinfo=UTC)
+    if now is not None:
+        now = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=now.tzinfo or UTC)
+    text = " ".join(text[:_LOOKED_AT].split())
     found: list[Span] = []
-    for match in _SAID.finditer(text[:_LOOKED_AT]):
-        if _is_verb(match):
-            continue
-        try:
-            found += _related(match, _meant(match, now, tuple(years)))
-        except (OverflowError, ValueError):  # beyond the calendar: a year 9999 has no day after its last
-            continue
+    seen, left = Seen(now, tuple(years)), list(_said(text))
+    while left:
+        first, second = left[0], left[1] if len(left) > 1 else None
+        joined = _joined(text, first, second, seen) if second else None
+        found += first.spans(seen) if joined is None else joined
+        left = left[1:] if joined is None else left[2:]
     return found
 
 
@@ -108,7 +131,7 @@ def clause(text: str) -> tuple[str, Relation] | None:
     match = _CLAUSE.search(text[:_LOOKED_AT])
     if match is None or match.start() == 0:  # "When did she move?" asks for a time, it does not give one
         return None
-    return match["clause"], _relation(match["how"])
+    return match["clause"], _relation(match["how"].lower())
 
 
 def asks_current(text: str) -> bool:
@@ -116,127 +139,113 @@ def asks_current(text: str) -> bool:
     return _CURRENT.search(text[:_LOOKED_AT]) is not None
 
 
-def _related(match: re.Match[str], meant: Iterable[tuple[datetime, datetime]]) -> Iterator[Span]:
-    """Yield the spans with their relation: "since May" and "from May on" begin when May does, "after May" behind it."""
-    how = (match["how"] or "").lower()
-    for start, end in meant:
-        yield Span(start, start if how in ("since", "from") else end, _relation(how))
+def _said(text: str) -> Iterator[_Said]:
+    """Yield the periods that a text speaks of: what begins first is taken, and of that the first form."""
+    forms, at = forms_in(text), 0
+    ahead = [form.pattern.search(text) for form in forms]
+    for _ in range(_MOST):
+        for order, match in enumerate(ahead):
+            if match and match.start() < at:
+                ahead[order] = forms[order].pattern.search(text, at)
+        places = [(match.start(), order) for order, match in enumerate(ahead) if match]
+        match = ahead[order := min(places)[1]] if places else None
+        if match is None:
+            return
+        if (said := _bent(forms[order], match)) is not None:
+            at = match.end()
+            yield said
+        else:  # some other thing; another form may know better
+            ahead[order] = forms[order].pattern.search(text, match.start() + 1)
+
+
+def _bent(form: Form, match: re.Match[str]) -> _Said | None:
+    """Return a form with the words before it that bend it, from the nearest on; None where it is no time."""
+    words = {name: said.lower() for name, said in match.groupdict().items() if said}
+    around = match.string[max(0, match.start() - _AROUND) : match.start()]
+    counted = "count" in words and "turn" not in words
+    bound, rest = _peeled(_BOUND, around, fits=counted)
+    week, rest = _peeled(_WEEK_OF, rest, fits="day" in words or "iso" in words)
+    bent, rest = _peeled(_PART, rest, fits=not counted)
+    begin = match.start() - len(around) + len(rest)
+    how, rest = _peeled(_HOW, rest)
+    relation = how["how"].lower() if how else ""
+    offset, _ = _peeled(_OFFSET, rest, fits=relation in ("before", "after"))
+    led = bool(how or bent) or _LED.search(around) is not None or _IN_RANGE.search(around) is not None
+    if _is_verb(match, words, led=led) or (form.shy and not led):
+        return None
+    return _Said(
+        form=form,
+        words=words,
+        begin=begin,
+        end=match.end(),
+        how="" if offset or "first" in words else relation,  # "from 3 to 9 June" is a range by itself
+        part=(bent.lastgroup or "").replace("_", " ") if bent else "",
+        week=week["unit"].lower() if week else "",
+        bound=(bound.lastgroup or "") if bound else "",
+        offset=(offset["count"].lower(), offset["unit"].lower(), -1 if relation == "before" else 1) if offset else None,
+    )
+
+
+def _peeled(pattern: re.Pattern[str], text: str, *, fits: bool = True) -> tuple[re.Match[str] | None, str]:
+    """Return what a text ends with, where that fits, and the text before it."""
+    match = pattern.search(text) if fits else None
+    return match, text[: match.start()] if match else text
+
+
+def _is_verb(match: re.Match[str], words: dict[str, str], *, led: bool) -> bool:
+    """Return whether "may" or "march" is none of the year's: small, and nothing says that it is ("this may help")."""
+    typed = match.groupdict()
+    if words.get("turn") == "this":
+        return typed["unit"] == "may" if "unit" in typed else False
+    small = "day" in words and typed["month"] in ("may", "march")
+    return small and not led and not words.keys() & {"nth", "of", "year", "short"}
+
+
+def _joined(text: str, first: _Said, second: _Said, seen: Seen) -> list[Span] | None:
+    """Return the spans of two periods that are one: a range, or "in May" and "last year"; None where they are two."""
+    between = text[first.end : second.begin]
+    if second.offset or first.bound or second.bound or first.how not in ("", "between", "from", "since"):
+        return None
+    if between.lower() in _SAME and first.how == second.how == "":
+        return _narrowed(first, second, seen) or _narrowed(second, first, seen) or None
+    link = _LINK.fullmatch(between)
+    if link is None or (link["both"] and first.how != "between"):
+        return None
+    pairs = _pairs(first, second, seen)
+    return [Span(min(a[0], b[0]), max(a[1], b[1])) for a, b in pairs]
+
+
+def _narrowed(one: _Said, year: _Said, seen: Seen) -> list[Span]:
+    """Return what a period without a year means in "last year"; nothing where it is not said so."""
+    if year.words.get("unit") != "year" or one.periods(replace(seen, years=())):
+        return []
+    return [span for start, _ in year.periods(seen) for span in one.spans(replace(seen, years=(start.year,)))]
+
+
+def _pairs(first: _Said, second: _Said, seen: Seen) -> Iterator[tuple[Period, Period]]:
+    """Yield the ends of a range. The end that tells no year is the nearest before, or behind, the one that does."""
+    known = replace(seen, years=())
+    begins, ends = first.periods(known), second.periods(known)
+    if begins and ends:
+        yield begins[0], ends[0]
+    elif ends:
+        year = ends[0][0].year
+        yield from [(a, ends[0]) for a in first.periods(replace(seen, years=(year, year - 1))) if a <= ends[0]][:1]
+    else:
+        for a in begins or first.periods(seen):
+            behind = second.periods(replace(seen, years=(a[0].year, a[0].year + 1)))
+            yield from [(a, b) for b in behind if b[1] > a[0]][:1]
+
+
+def _moved(period: Period, count: str, unit: str, sign: int) -> Period:
+    """Return the time so long before (-1) or after (1) a period; "the week after" is the one that begins there."""
+    start, end = period
+    if count == "the":
+        return (start - UNITS[unit] * DAY, start) if sign < 0 else (end, end + UNITS[unit] * DAY)
+    return ago(start if sign < 0 else end - DAY, -sign * number(count), unit)
 
 
 def _relation(how: str) -> Relation:
-    if how.lower() in ("before", "until", "till", "by", "prior to"):
+    if how in _BEFORE:
         return "before"
-    return "after" if how.lower() in ("after", "since", "from") else "in"
-
-
-def _is_verb(match: re.Match[str]) -> bool:
-    """Return whether "may" or "march" is none of the year's: small, and nothing beside it says that it is a date."""
-    name = match["us_month"] or match["day_month"] or (match["turn"] in ("this", "This") and match["unit"])
-    if not name or name not in ("may", "march"):
-        return False
-    if match["turn"]:
-        return name == "may"  # "could this may help"
-    if any(match[part] for part in ("how", "nth", "of", "day_year", "us_nth", "us_year")):
-        return False
-    return _LEADS_TO_DATE.search(match.string[max(0, match.start() - 20) : match.start()]) is None
-
-
-def _meant(match: re.Match[str], now: datetime | None, years: tuple[int, ...]) -> Iterator[tuple[datetime, datetime]]:
-    for one in _told_years(match) or years:
-        try:
-            yield from _of_year(match, one)
-        except ValueError:  # 31 April, 29 February 2023: no such time
-            continue
-    try:
-        if match["iso"]:
-            yield _day(datetime.fromisoformat(match["iso"]).replace(tzinfo=UTC))
-        if now is not None:
-            yield from _relative(match, now)
-    except (ValueError, OverflowError):  # 2023-02-30; a year that no calendar has
-        return
-
-
-def _told_years(match: re.Match[str]) -> tuple[int, ...]:
-    told = match["day_year"] or match["us_year"] or match["month_year"] or match["season_year"] or match["year"]
-    return (int(told),) if told else ()
-
-
-def _of_year(match: re.Match[str], year: int) -> Iterator[tuple[datetime, datetime]]:
-    """Yield what a match that speaks of a calendar's parts means in a year."""
-    for day, month in (("day", "day_month"), ("us_day", "us_month")):
-        if match[day]:
-            yield _day(datetime(year, _MONTHS[match[month].lower()], int(match[day]), tzinfo=UTC))
-    if name := match["month"] or match["bare"] or match["in_month"] or match["how_month"]:
-        yield _month(year, _MONTHS[name.lower()])
-    if match["season"]:
-        yield _month(year, _SEASONS[match["season"].lower()], months=3)
-    if match["year"]:
-        yield _month(year, 1, months=12)
-
-
-def _relative(match: re.Match[str], now: datetime) -> Iterator[tuple[datetime, datetime]]:
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if match["word"]:
-        off = {"yesterday": -1, "last night": -1, "tomorrow": 1}.get(match["word"].lower(), 0)
-        yield _day(today + off * _DAY)
-    if match["ago"]:
-        yield _ago(today, _number(match["count"]), match["ago"].lower())
-    if unit := match["lapse"] or match["rolling"]:
-        length = _number(match["many"] or "a") * _UNITS[unit.lower()] * _DAY
-        yield (today, today + length + _DAY) if match["ahead"] else (today - length, today + _DAY)
-    if match["turn"]:
-        yield _turned(today, match["turn"].lower(), match["unit"].lower())
-
-
-def _ago(today: datetime, count: int, unit: str) -> tuple[datetime, datetime]:
-    """Return the time that far back, as loosely as it is said: half a unit on either side."""
-    if unit == "day":
-        return _day(today - count * _DAY)
-    days = _UNITS[unit]
-    middle, slack = today - timedelta(days=count * days), timedelta(days=max(days // 2, 3))
-    return middle - slack, middle + slack + _DAY
-
-
-def _turned(today: datetime, turn: str, unit: str) -> tuple[datetime, datetime]:
-    """Return the week, month, season ... that is ``turn`` (last, past, previous, this, next) as seen from today."""
-    step = {"this": 0, "next": 1}.get(turn, -1)
-    if unit == "week":
-        monday = today - today.weekday() * _DAY + 7 * step * _DAY
-        return monday, monday + 7 * _DAY
-    if unit == "weekend":
-        saturday = today + (5 - today.weekday()) * _DAY + 7 * step * _DAY
-        return saturday, saturday + 2 * _DAY
-    if unit == "month":
-        count = today.year * 12 + today.month - 1 + step
-        return _month(count // 12, count % 12 + 1)
-    if unit == "year":
-        return _month(today.year + step, 1, months=12)
-    if unit in _DAYS:
-        return _day(_weekday(today, _DAYS[unit], step))
-    first, months = (_SEASONS[unit], 3) if unit in _SEASONS else (_MONTHS[unit], 1)
-    year = today.year - (step >= 0 and today.month + 12 < first + months)  # a winter that the year began in
-    while step < 0 and _month(year, first, months=months)[1] > today:  # the last one that is over
-        year -= 1
-    return _month(year + (step > 0), first, months=months)
-
-
-def _weekday(today: datetime, day: int, step: int) -> datetime:
-    """Return the last such day before today, the next after it, or (``step`` 0) the next from today on."""
-    back = (today.weekday() - day) % 7
-    if step < 0:
-        return today - (back or 7) * _DAY
-    return today + (7 - back if step > 0 else -back % 7) * _DAY
-
-
-def _day(start: datetime) -> tuple[datetime, datetime]:
-    return start, start + _DAY
-
-
-def _month(year: int, month: int, *, months: int = 1) -> tuple[datetime, datetime]:
-    after = year * 12 + month - 1 + months
-    return datetime(year, month, 1, tzinfo=UTC), datetime(after // 12, after % 12 + 1, 1, tzinfo=UTC)
-
-
-def _number(word: str) -> int:
-    bare = word.lower().removeprefix("a ").removesuffix(" of")
-    return int(bare) if bare.isdigit() else _NUMBERS[bare]
+    return "after" if how in _AFTER else "in"
