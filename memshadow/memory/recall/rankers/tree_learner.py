@@ -2,13 +2,15 @@
 
 An epoch grows some trees on top of what the trees before say (LambdaMART: Burges 2010, *From RankNet to LambdaRank to
 LambdaMART*). Trees are arrays from the first on (see :mod:`.forest`), so a stopped training goes on to the same bits.
+Several forests may be grown apart, by other random draws; their mean varies less than one (Breiman 1996, *Bagging
+predictors*).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightgbm
 import numpy as np
@@ -43,7 +45,8 @@ class TreeLearner:
         without: features left out, ``group/name``.
         base: how much of the fusion the trees are added to: few trees leave its order nearly as it is.
         tolerance: see :class:`~memshadow.memory.recall.rankers.home.Home`; ``None``: at home everywhere.
-        trees: grown in an epoch.
+        trees: grown in an epoch, in each forest.
+        forests: grown apart; the ranker is their mean, and scoring costs as many times more.
         lr: shrinkage of each tree.
         leaves: of a tree, at most 16.
         least: candidates in a leaf.
@@ -68,6 +71,7 @@ class TreeLearner:
         base: float,
         tolerance: float | None,
         trees: int,
+        forests: int,
         lr: float,
         leaves: int,
         least: int,
@@ -80,12 +84,14 @@ class TreeLearner:
         max_epochs: int,
         patience: int,
     ) -> None:
-        if not 2 <= leaves <= MOST_LEAVES or trees < 1:
-            raise ConfigError(f"leaves={leaves}, trees={trees}; needed: 2 to {MOST_LEAVES} leaves and a tree or more.")
+        if not 2 <= leaves <= MOST_LEAVES or trees < 1 or forests < 1:
+            raise ConfigError(
+                f"leaves={leaves}, trees={trees}, forests={forests}; needed: 2 to {MOST_LEAVES} leaves, and at least 1."
+            )
         self.encoder, self.viewer, self.max_epochs, self.patience = encoder, viewer, max_epochs, patience
         self._table = FeatureTable(groups=groups, without=without)
         self._base, self._tolerance, self._balanced = base, tolerance, balanced
-        self._shape = (max_epochs * trees, leaves, trees)
+        self._shape = Shape(most=max_epochs * trees * forests, leaves=leaves, trees=trees, forests=forests)
         self._growing: dict[str, Any] = {
             "objective": "lambdarank",
             "learning_rate": lr,
@@ -149,29 +155,38 @@ class Grower:
         )
         self._start = base * np.concatenate([one.plain for one in learned]).astype(np.float64)
 
-    def grown(self, forest: Forest, trees: int, seed: int) -> Forest:
-        """Return ``trees`` more trees."""
-        said = np.concatenate([forest.scores(one.table) for one in self._learned])
+    def grown(self, forest: Forest | None, trees: int, seed: int) -> Forest:
+        """Return ``trees`` more trees, on top of a forest that has begun."""
+        said = np.concatenate([forest.scores(one.table) for one in self._learned]) if forest else 0.0
         self._data.set_init_score(self._start + said)
         booster = lightgbm.train({**self._settings, "seed": seed}, self._data, num_boost_round=trees)
         return Forest.grown(booster.dump_model()["tree_info"])
 
 
-class TreeModule(RankerModule):
-    """Trees as buffers with room for all of them, ``shape``: trees in all, leaves, trees a step."""
+class Shape(NamedTuple):
+    """Trees in all at most, leaves of a tree, and trees that a step adds to each of so many forests."""
 
+    most: int
+    leaves: int
+    trees: int
+    forests: int
+
+
+class TreeModule(RankerModule):
+    """Trees as buffers with room for all of them; ``forest_of`` says which forest each belongs to."""
+
+    forest_of: Tensor
     feature: Tensor
     threshold: Tensor
     left: Tensor
     value: Tensor
     count: Tensor
 
-    def __init__(
-        self, grower: Grower, held_out: Sequence[Example], *, shape: tuple[int, int, int], base: float
-    ) -> None:
+    def __init__(self, grower: Grower, held_out: Sequence[Example], *, shape: Shape, base: float) -> None:
         super().__init__(held_out, base=base)
-        self._grower = grower
-        most, leaves, self._trees = shape
+        self._grower, self._shape = grower, shape
+        most, leaves = shape.most, shape.leaves
+        self.register_buffer("forest_of", torch.zeros(most, dtype=torch.int32))
         self.register_buffer("feature", torch.zeros(most, leaves - 1, dtype=torch.int32))
         self.register_buffer("threshold", torch.full((most, leaves - 1), torch.inf))
         self.register_buffer("left", torch.full((most, leaves - 1), -1, dtype=torch.int16))
@@ -180,24 +195,33 @@ class TreeModule(RankerModule):
         self._idle = torch.nn.Parameter(torch.zeros(1))  # Lightning counts steps by its optimiser
 
     def forest(self) -> Forest:
-        """Return what has been grown."""
-        count = max(int(self.count), 1)
-        arrays = [getattr(self, name)[:count].cpu().numpy() for name in ("feature", "threshold", "left", "value")]
-        arrays[2] = arrays[2].view(np.uint16)
-        return Forest(*arrays)
+        """Return what has been grown: all forests as one, whose sum is their mean."""
+        return self._of(slice(0, max(int(self.count), 1)), share=1 / self._shape.forests)
 
     def training_step(self, batch: int, _: int) -> Tensor:
-        """Grow some trees; the loss is that of the parameter that stands still."""
+        """Grow some trees in every forest; the loss is that of the parameter that stands still."""
         first = int(self.count)
-        new = self._grower.grown(self.forest(), self._trees, batch)
-        grown, nodes = new.feature.shape
+        for number in range(self._shape.forests):
+            here = torch.nonzero(self.forest_of[:first] == number).ravel()
+            begun = self._of(here, share=1.0) if first else None
+            self._keep(self._grower.grown(begun, self._shape.trees, batch + number), number)
+        self.log("train/trees", float(self.count), batch_size=1)
+        return self._idle.sum()
+
+    def _of(self, which: slice | Tensor, *, share: float) -> Forest:
+        feature, threshold, left, value = (
+            getattr(self, name)[which].cpu().numpy() for name in ("feature", "threshold", "left", "value")
+        )
+        return Forest(feature, threshold, left.view(np.uint16), value * np.float32(share))
+
+    def _keep(self, new: Forest, number: int) -> None:
+        first, (grown, nodes) = int(self.count), new.feature.shape
         for name, array in new.tensors().items():
             width = nodes + 1 if name == "value" else nodes
             rows = torch.from_numpy(array.view(np.int16) if name == "left" else array)
             getattr(self, name)[first : first + grown, :width] = rows.to(self.device)
+        self.forest_of[first : first + grown] = number
         self.count += grown
-        self.log("train/trees", float(self.count), batch_size=1)
-        return self._idle.sum()
 
     def learned(self, table: Float32[ndarray, "features c"]) -> Float[ndarray, " c"]:
         """Return the sums of leaves."""
