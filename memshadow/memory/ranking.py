@@ -28,13 +28,16 @@ class Asked:
     vector: Float32[ndarray, " dim"]
     terms: Sequence[str]
     statistics: TermStatistics
-    """Of what may be returned, see :func:`statistics_of`."""
+    """Of what is visible, see :func:`statistics_of`."""
     text: str = ""
     """As it was asked."""
     as_of: datetime | None = None
     """The moment that is asked about; ``None``: now."""
     read: Reading | None = None
     """Gives what was said at some places, for a ranking that reads; ``None``: texts cannot be had."""
+    visible: Allowed | None = None
+    """What may be looked at beside a hit: its neighbours, its session, how often a term is said. It covers what may be
+    returned, and is that alone where ``None``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,10 @@ class Ranked:
 
 @runtime_checkable
 class Ranking(Protocol):
-    """Orders the allowed versions of a block. Equal scores keep the order of adding; no version gives none."""
+    """Orders the allowed versions of a block. Equal scores keep the order of adding; no version gives none.
+
+    What is visible but not allowed may change the order, and is never a hit.
+    """
 
     def rank(self, block: Block, allowed: Allowed, asked: Asked, *, k: int) -> Ranked:
         """Return the ``k`` best allowed places, fewer where there are fewer."""
@@ -133,13 +139,13 @@ def bm25(
     return scores
 
 
-def statistics_of(block: Block, allowed: Allowed, terms: Sequence[str]) -> TermStatistics:
-    """Return the term statistics of the allowed versions, for these terms alone."""
-    documents = int(np.count_nonzero(allowed))
+def statistics_of(block: Block, visible: Allowed, terms: Sequence[str]) -> TermStatistics:
+    """Return the term statistics of the visible versions, for these terms alone."""
+    documents = int(np.count_nonzero(visible))
     if not documents:
         return TermStatistics()
-    frequency = {term: int(np.count_nonzero(allowed[block.postings(term).places])) for term in set(terms)}
-    return TermStatistics(documents, float(block.lengths[allowed].mean()), frequency)
+    frequency = {term: int(np.count_nonzero(visible[block.postings(term).places])) for term in set(terms)}
+    return TermStatistics(documents, float(block.lengths[visible].mean()), frequency)
 
 
 def best(scores: Float[ndarray, " size"], places: Int64[ndarray, " n"], k: int) -> Int64[ndarray, " k"]:

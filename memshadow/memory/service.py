@@ -190,7 +190,8 @@ class Memory:
             explain: tell each part's score and rank with every hit.
             narrowed: fields of :class:`~memshadow.data.store.base.Filter` (``as_of``, ``between``, ``kinds``, ``tags``,
                 ``speakers``, ``keys``, ``metadata``, ``latest_only``); they hold before ranking, so k hits come where k
-                pass.
+                pass. Scope, ``as_of`` and ``latest_only`` bound what is read at all; the others say only what may be a
+                hit: what was said around it counts as it does without them.
 
         Raises:
             DataError: the query is blank, k is out of range, a filter is unknown or of the wrong kind.
@@ -205,8 +206,9 @@ class Memory:
         parts, asked = self._parts, terms(query)
         with parts.gate.together():
             block = parts.index.block(scope.owner)
-            allowed = self._allowed(block, scope, given)
-            counted = statistics_of(block, allowed, asked)
+            visible = self._allowed(block, scope, seen := _unnarrowed(given))
+            allowed = visible if given == seen else visible & self._allowed(block, scope, given)
+            counted = statistics_of(block, visible, asked)
             row = parts.embedder.embed_queries([query], statistics=counted)[0]
             question = Asked(
                 vector=row,
@@ -215,6 +217,7 @@ class Memory:
                 text=query,
                 as_of=given.as_of,
                 read=lambda places: self._said(scope, block, places),
+                visible=visible,
             )
             ranked = parts.ranking.rank(block, allowed, question, k=k)
         return self._hits(scope, given, block, ranked, explain=explain)
@@ -391,6 +394,11 @@ class Memory:
             told = _explained(ranked, place) if explain else None
             hits.append(Hit(record=record, score=float(ranked.scores[place]), explanation=told))
         return hits
+
+
+def _unnarrowed(given: Filter) -> Filter:
+    """Return what of a filter bounds what is read: the moment. The rest says only what may be a hit."""
+    return Filter(latest_only=given.latest_only, as_of=given.as_of)
 
 
 def _holds(record: Record, given: Filter) -> bool:

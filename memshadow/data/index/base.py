@@ -6,6 +6,7 @@ the columns that filters ask for, and the terms of each text. Ranking (``memshad
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,11 +19,33 @@ from numpy import ndarray
 from memshadow.data.store.base import Filter, MemoryStore, Owner, Stored
 from memshadow.types import Record, Scope
 
+HALF = 2**32 - 1
+"""The lower half of 64 bits."""
+_STRAIGHT = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'") | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+)
+
 
 @lru_cache(maxsize=200_000)
 def text_hash(text: str) -> int:
     """Return 64 bits of BLAKE2b over a text: how names and terms stand in a block, the same on every machine."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def straight(text: str) -> str:
+    """Return a text with one way to write an apostrophe, a hyphen and a letter with an accent."""
+    return unicodedata.normalize("NFC", text).translate(_STRAIGHT)
+
+
+@lru_cache(maxsize=200_000)
+def voice_hash(name: str) -> int:
+    """Return 64 bits by which a speaker is known, whatever the case, the spaces and the apostrophes of the name.
+
+    The upper half is of its first word, the lower half of all of it: ``voice_hash("Ann")`` has the upper half of
+    ``voice_hash("Ann Lee")`` twice.
+    """
+    words = straight(name).casefold().split()
+    return (text_hash(words[0] if words else "") & HALF) << 32 | text_hash(" ".join(words)) & HALF
 
 
 def session_hash(name: str | None) -> int:
@@ -87,7 +110,7 @@ class Block(Protocol):
     sessions: UInt64[ndarray, " size"]
     speakers: UInt64[ndarray, " size"]
     voices: UInt64[ndarray, " size"]
-    """The ``text_hash`` of who is heard: the speaker, the role of one who has no name."""
+    """The ``voice_hash`` of who is heard: the speaker, the role of one who has no name."""
     forms: UInt64[ndarray, " size"]
     digests: UInt64[ndarray, " size"]
     lengths: Int64[ndarray, " size"]

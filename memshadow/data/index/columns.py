@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt64
 from numpy import ndarray
 
-from memshadow.data.index.base import Entry, session_hash, text_hash
+from memshadow.data.index.base import Entry, session_hash, text_hash, voice_hash
 from memshadow.data.store.base import Filter
 from memshadow.types import Kind, Record, Scope
 
@@ -88,7 +88,7 @@ def _row(entry: Entry) -> tuple[int, ...]:
         session_hash(record.scope.session),
         session_hash(record.scope.agent),
         text_hash(draft.speaker),
-        text_hash(draft.speaker or draft.role),
+        voice_hash(draft.speaker or draft.role),
         entry.form,
         _KINDS[draft.kind],
     )

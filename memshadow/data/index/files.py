@@ -28,8 +28,11 @@ from numpy import ndarray
 from memshadow.data.store.base import Owner
 from memshadow.training.atomic import clear_errors, remove_drafts, sync, write_bytes
 
-VERSION = 2
-"""Of what blocks hold: 2 added ``Entry.form``. It rises too when what stands there comes to mean something else."""
+VERSION = 3
+"""Of what blocks hold: 2 added ``Entry.form``, since 3 ``voices`` are ``voice_hash``.
+
+It rises too when what stands there comes to mean something else.
+"""
 _MAGIC = b"MSHINDEX"
 _MAC_BYTES = 32
 _LINE = 64

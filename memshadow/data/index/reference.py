@@ -6,7 +6,17 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
-from memshadow.data.index.base import Applied, Block, Entry, Nearest, Postings, Reader, session_hash, text_hash
+from memshadow.data.index.base import (
+    Applied,
+    Block,
+    Entry,
+    Nearest,
+    Postings,
+    Reader,
+    session_hash,
+    text_hash,
+    voice_hash,
+)
 from memshadow.data.index.columns import CURRENT, UNKNOWN, microseconds
 from memshadow.data.store.base import Filter, MemoryStore, Owner
 from memshadow.data.store.selection import passes
@@ -28,7 +38,7 @@ class ReferenceBlock:
         self.happened = _read_only(np.array([microseconds(t) if t else UNKNOWN for t in happened], dtype=np.int64))
         self.turns = _read_only(np.array([r.turn for r in records], dtype=np.int64))
         self.sessions = _read_only(np.array([session_hash(r.scope.session) for r in records], dtype=np.uint64))
-        voices = [text_hash(r.draft.speaker or r.draft.role) for r in records]
+        voices = [voice_hash(r.draft.speaker or r.draft.role) for r in records]
         self.voices = _read_only(np.array(voices, dtype=np.uint64))
         self.speakers = _read_only(np.array([text_hash(r.draft.speaker) for r in records], dtype=np.uint64))
         self.forms = _read_only(np.array([e.form for e in entries], dtype=np.uint64))

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
 from memshadow.data.index.base import Nearest, Postings
-from memshadow.data.index.columns import CURRENT, Columns, conditions
+from memshadow.data.index.columns import Columns, conditions
 from memshadow.data.index.ranking import best, best_of
 from memshadow.data.index.terms import Terms
 from memshadow.data.store.base import Filter, Owner
@@ -18,6 +18,7 @@ from memshadow.types import Scope
 
 _FEW = 8  # a mask that leaves less than 1/8 of a long block: gather those rows instead of scoring all
 _LONG = 2_000
+_SCOPES = 16  # whose masks a snapshot keeps
 
 
 class Patches(NamedTuple):
@@ -96,7 +97,7 @@ class ExactBlock:
         self.digests, self.lengths = columns.digests, columns.lengths
         self.size = len(columns.seqs)
         self._all = _read_only(np.ones(self.size, dtype=bool))
-        self._current: Bool[ndarray, " size"] | None = None
+        self._current: dict[tuple[str | None, str | None], Bool[ndarray, " size"]] = {}  # by agent and session
 
     def allowed(self, scope: Scope, given: Filter) -> Bool[ndarray, " size"] | None:
         """Return which versions lie in the scope and pass the filter; ``None``: ask the store."""
@@ -104,8 +105,8 @@ class ExactBlock:
             return None
         if scope.owner != self.owner:
             return np.zeros(self.size, dtype=bool)
-        if scope.agent is None and scope.session is None and given == _LATEST:
-            return self._holding()
+        if given == _LATEST:
+            return self._holding(scope)
         return reduce(np.logical_and, conditions(self.columns, scope, given), self._all)
 
     def scores(self, query: Float32[ndarray, " dim"]) -> Float32[ndarray, " size"]:
@@ -168,12 +169,20 @@ class ExactBlock:
             self.patches.laid_in(rows, places)
         return rows
 
-    def _holding(self) -> Bool[ndarray, " size"]:
-        """Return which versions are current: worked out once, and by name ``_all`` where all are."""
-        if self._current is None:
-            current = self.ended == CURRENT
-            self._current = self._all if current.all() else _read_only(current)
-        return self._current
+    def _holding(self, scope: Scope) -> Bool[ndarray, " size"]:
+        """Return which versions of a scope are current: worked out once, and by name ``_all`` where all are.
+
+        Whoever gets the same array may know more of it: see ``memshadow.memory.recall.said``.
+        """
+        part = scope.agent, scope.session
+        current = self._current.get(part)
+        if current is None:
+            current = reduce(np.logical_and, conditions(self.columns, scope, _LATEST), self._all)
+            current = self._all if current.all() else _read_only(current)
+            if len(self._current) >= _SCOPES:
+                self._current.clear()
+            self._current[part] = current
+        return current
 
 
 _LATEST = Filter()

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from memshadow.data.index.base import text_hash
+from memshadow.data.index.base import HALF, straight, voice_hash
 from memshadow.data.index.columns import UNKNOWN, microseconds
 from memshadow.memory.recall.said import Said
 from memshadow.memory.recall.when import Relation, asks_current, spans
@@ -73,12 +73,11 @@ def question_of(text: str, said: Said, *, now: datetime | None = None, event: Ev
         event: the moment of an event that the question dates itself by ("before she moved"), and how.
     """
     text = text[:_LOOKED_AT]
-    known = {name: number for number, name in enumerate(said.names.tolist())}
     named: dict[int, set[str]] = {}
-    for phrase in _phrases(text) if len(known) > 1 else ():
-        for written in {phrase} if phrase.lower() in _WORDS else {phrase, phrase.lower(), phrase.title()}:
-            if (number := known.get(text_hash(written))) is not None:
-                named.setdefault(number, set()).update(terms(phrase))
+    for phrase in _phrases(straight(text)) if len(said.names) > 1 else ():
+        number = _speaker(phrase, said, lower=text.islower())
+        if number is not None:
+            named.setdefault(number, set()).update(terms(phrase))
     return Question(
         named=np.array(sorted(named), dtype=np.int64),
         names=frozenset().union(*named.values()),
@@ -87,6 +86,20 @@ def question_of(text: str, said: Said, *, now: datetime | None = None, event: Ev
         asks_current=asks_current(text),
         spans=_spans(text, said, now, event),
     )
+
+
+def _speaker(phrase: str, said: Said, *, lower: bool) -> int | None:
+    """Return whose name this is, in whatever case, or whose first name, where one alone has it.
+
+    A first name alone is written with a capital, but where everything is lower case: "team" is not "Team Green".
+    """
+    word = phrase.lower() in _WORDS
+    if word and not phrase.istitle():
+        return None
+    code = voice_hash(phrase) & HALF
+    number = said.whole_names.get(code)
+    common = not (word or terms(phrase)) or (phrase.islower() and not lower)  # "the" is not "the Cook"
+    return number if number is not None or " " in phrase or common else said.first_names.get(code)
 
 
 def _spans(text: str, said: Said, now: datetime | None, event: Event | None) -> tuple[tuple[float, float], ...]:

@@ -16,12 +16,12 @@ from memshadow.models.lexical import terms
 from memshadow.types import Conversation, Memory
 
 
-def asked_of(block: Block, allowed: ndarray, text: str, embedder: Embedder, memories: Sequence[Memory] = ()) -> Asked:
+def asked_of(block: Block, visible: ndarray, text: str, embedder: Embedder, memories: Sequence[Memory] = ()) -> Asked:
     """Return a question as rankings take it; ``memories`` are what stands at each place, for a ranking that reads."""
     words = terms(text)
-    statistics = statistics_of(block, allowed, words)
+    statistics = statistics_of(block, visible, words)
     vector = embedder.embed_queries([text], statistics=statistics)[0]
-    return Asked(vector=vector, terms=words, statistics=statistics, text=text, read=_reader(memories))
+    return Asked(vector=vector, terms=words, statistics=statistics, text=text, read=_reader(memories), visible=visible)
 
 
 def _reader(memories: Sequence[Memory]) -> Callable[[ndarray], list[str]] | None:

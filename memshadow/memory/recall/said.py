@@ -1,19 +1,23 @@
-"""The allowed versions of a block in the order of saying: sessions, neighbours, who speaks how. Knows no question.
+"""The visible versions of a block in the order of saying: sessions, neighbours, who speaks how. Knows no question.
 
-All of it depends on the block and on what is allowed alone, so it is worked out once and kept for the next question.
+All of it depends on the block and on what is visible alone, so it is worked out once and kept for the next question,
+whatever filter that one has.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
+from typing import NamedTuple
+from weakref import ReferenceType, ref
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8, UInt64
 from numpy import ndarray
 
-from memshadow.data.index.base import Block
+from memshadow.data.index.base import HALF, Block
 from memshadow.data.index.columns import UNKNOWN
 from memshadow.models.form import Forms
 
@@ -33,13 +37,15 @@ class Said:
     places: Int64[ndarray, " n"]
     """Where each stands in the block."""
     at: Int64[ndarray, " size"]
-    """The way back: where each place of the block stands here, -1 where it is not allowed."""
+    """The way back: where each place of the block stands here, -1 where it is not visible."""
     session: Int64[ndarray, " n"]
     """Number of its session, ascending from 0."""
     begins: Int64[ndarray, " sessions"]
     """Where each session begins."""
     follows: Bool[ndarray, " n"]
     """Whether the one before is of the same session."""
+    followed: Bool[ndarray, " n"]
+    """Whether the one after is."""
     lengths: Float[ndarray, " n"]
     """In terms."""
     windows: Float[ndarray, " n"]
@@ -49,7 +55,11 @@ class Said:
     """Means of both."""
     speaker: Int64[ndarray, " n"]
     """Number of its speaker; ``names`` are the hashes."""
-    names: ndarray
+    names: UInt64[ndarray, " speakers"]
+    whole_names: Mapping[int, int]
+    """The number of a speaker by the lower half of the hash: by the whole name."""
+    first_names: Mapping[int, int]
+    """The number by the upper half, of those whose first name nobody else here has."""
     happened: Int64[ndarray, " n"]
     first: int
     """The earliest known ``happened``, ``UNKNOWN`` where none is."""
@@ -79,9 +89,9 @@ class Said:
         return np.diff(self.begins, append=self.size)
 
 
-def said(block: Block, allowed: Bool[ndarray, " size"]) -> Said:
-    """Return the allowed versions in the order of saying."""
-    places, session = _ordered(block, np.flatnonzero(allowed))
+def said(block: Block, visible: Bool[ndarray, " size"]) -> Said:
+    """Return the visible versions in the order of saying."""
+    places, session = _ordered(block, np.flatnonzero(visible))
     n = len(places)
     at = np.full(block.size, -1, dtype=np.int64)
     at[places] = np.arange(n)
@@ -91,6 +101,8 @@ def said(block: Block, allowed: Bool[ndarray, " size"]) -> Said:
     windows = lengths.copy()
     windows[1:] += np.where(follows[1:], lengths[:-1], 0.0)
     names, speaker = np.unique(block.voices[places], return_inverse=True)
+    halves = [divmod(name, HALF + 1) for name in names.tolist()]
+    shared = Counter(first for first, _ in halves)
     packed, happened = block.forms[places], block.happened[places]
     known = happened[happened != UNKNOWN]
     forms = Forms.unpacked(packed)
@@ -100,12 +112,15 @@ def said(block: Block, allowed: Bool[ndarray, " size"]) -> Said:
         session=session,
         begins=np.flatnonzero(~follows),
         follows=follows,
+        followed=np.append(follows[1:], False) if n else follows,
         lengths=lengths,
         windows=windows,
         mean_length=float(lengths.mean()) if n else 0.0,
         mean_window=float(windows.mean()) if n else 0.0,
         speaker=speaker,
         names=names,
+        whole_names={whole: number for number, (_, whole) in enumerate(halves)},
+        first_names={first: number for number, (first, _) in enumerate(halves) if shared[first] == 1},
         happened=happened,
         first=int(known.min()) if len(known) else UNKNOWN,
         last=int(known.max()) if len(known) else UNKNOWN,
@@ -146,28 +161,66 @@ def _shares(forms: UInt8[ndarray, "n 8"], speaker: Int64[ndarray, " n"], speaker
     return shares
 
 
+class _Kept(NamedTuple):
+    """What was worked out, and from which arrays: not held, so that it goes when they do."""
+
+    seqs: ReferenceType[ndarray]
+    visible: ReferenceType[ndarray]
+    said: Said
+    cost: int
+
+    def is_of(self, block: Block, visible: ndarray) -> bool:
+        """Return whether it was worked out from these; another array may have come to bear the same number."""
+        return self.seqs() is block.seqs and self.visible() is visible
+
+    @property
+    def gone(self) -> bool:
+        """Return whether nobody can ask for it again."""
+        return self.seqs() is None or self.visible() is None
+
+
 class SaidCache:
-    """Keeps the last orders of saying, up to ``most`` versions in all: a block and a mask that are asked again."""
+    """Keeps the last orders of saying, up to about ``most`` versions in all: a block and a mask that are asked again.
+
+    One whose snapshot is gone, because something was added or forgotten since, is let go of at the next question.
+    """
 
     def __init__(self, most: int = 200_000) -> None:
         self._most, self._held, self._lock = most, 0, Lock()
-        self._known: OrderedDict[tuple[int, int], tuple[ndarray, ndarray, Said]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, int], _Kept] = OrderedDict()
+        self._gone: deque[tuple[int, int]] = deque()  # told by arrays as they die, in whatever thread, at any moment
 
-    def of(self, block: Block, allowed: Bool[ndarray, " size"]) -> Said:
+    def of(self, block: Block, visible: Bool[ndarray, " size"]) -> Said:
         """Return what ``said`` does. The same arrays mean the same: those of a snapshot never change."""
-        key = id(block.seqs), id(allowed)
+        key = id(block.seqs), id(visible)
         with self._lock:
-            if key in self._known:
+            self._let_go()
+            if (kept := self._known.get(key)) is not None and kept.is_of(block, visible):
                 self._known.move_to_end(key)
-                return self._known[key][2]
-        made = said(block, allowed)
-        if allowed.flags.writeable or block.seqs.flags.writeable:  # made for this one question
-            return made
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = block.seqs, allowed, made  # held, so that no other array takes their identity
-                self._held += block.size
-            while self._held > self._most and len(self._known) > 1:
-                _, (seqs, _, _) = self._known.popitem(last=False)
-                self._held -= len(seqs)
+                return kept.said
+        made = said(block, visible)
+        if not (visible.flags.writeable or block.seqs.flags.writeable):  # else made for this one question
+            self._keep(key, block, visible, made)
         return made
+
+    def _keep(self, key: tuple[int, int], block: Block, visible: ndarray, made: Said) -> None:
+        def told(_: ReferenceType[ndarray]) -> None:
+            self._gone.append(key)
+
+        cost = made.size + block.size // 16  # the way back is long where little is visible
+        with self._lock:
+            self._drop(key)
+            self._known[key] = _Kept(ref(block.seqs, told), ref(visible, told), made, cost)
+            self._held += cost
+            while self._held > self._most and len(self._known) > 1:
+                self._drop(next(iter(self._known)))
+
+    def _let_go(self) -> None:
+        while self._gone:
+            key = self._gone.popleft()
+            if key in self._known and self._known[key].gone:
+                self._drop(key)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        if kept := self._known.pop(key, None):
+            self._held -= kept.cost

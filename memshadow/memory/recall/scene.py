@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 
+from memshadow.memory.ranking import best
 from memshadow.memory.recall.lists import Words
 from memshadow.memory.recall.question import Question
 from memshadow.memory.recall.said import Said
@@ -23,6 +24,7 @@ LISTS = ("vector", "whole", "bare", "window")
 VALUES = (*LISTS, "fused", "covered")
 """What is looked at beside a candidate and over its session: the normalised lists, their mean, the share of idf met."""
 _TOP = 3
+_LONG = 1_500  # values, from which on packing them to be sorted pays
 _FAR = 1e6
 _SMOOTHED = 0.5  # of the better neighbour's fused score
 
@@ -44,6 +46,8 @@ class Scene:
     """Mean dot product over the scope, from a sample of it."""
     most: int
     """Candidates at most."""
+    passing: Bool[ndarray, " m"] | None = None
+    """Which of ``among`` may be candidates; the others are context. ``None``: all of them."""
     _beside: dict[int, Float[ndarray, "values c"]] = field(default_factory=dict)
     _told: dict[int, tuple[Int64[ndarray, " c"], Bool[ndarray, " c"]]] = field(default_factory=dict)
     _tops: dict[str, Float[ndarray, " sessions"]] = field(default_factory=dict)
@@ -83,10 +87,15 @@ class Scene:
 
     @cached_property
     def chosen(self) -> Int64[ndarray, " c"]:
-        """Return the candidates: high by the smoothed fusion, or very high by the vector, the words or the window."""
-        r = self.ranks
+        """Return the candidates: high by the smoothed fusion, or very high by the vector, the words or the window.
+
+        Under a filter those who pass compete with each other alone; what is known of each stays as it is.
+        """
+        passing = None if self.passing is None else np.flatnonzero(self.passing)
+        r = self.ranks if passing is None else {name: ranks(-found[passing]) for name, found in self.ranks.items()}
         merit = np.minimum.reduce([1.0 * r["smoothed"], 1.5 * r["whole"], 2.0 * r["vector"], 2.0 * r["window"]])
-        return np.argsort(merit, kind="stable")[: self.most]
+        order = best(-merit, np.arange(len(merit)), self.most)
+        return order if passing is None else passing[order]
 
     @cached_property
     def here(self) -> Int64[ndarray, " c"]:
@@ -190,8 +199,27 @@ class Scene:
 def ranks(values: Float[ndarray, " n"]) -> Int64[ndarray, " n"]:
     """Return the rank of each value, best 0; equal ones in their order."""
     found = np.empty(len(values), dtype=np.int64)
-    found[np.argsort(-values, kind="stable")] = np.arange(len(values))
+    found[_packed_order(values) if len(values) > _LONG else np.argsort(-values, kind="stable")] = np.arange(len(values))
     return found
+
+
+def _packed_order(values: Float[ndarray, " n"]) -> Int64[ndarray, " n"]:
+    """Return the order from the best down, equal values in theirs, as a stable sort does, three times faster.
+
+    What is sorted are whole numbers that hold a value's bits, without the lowest, and there the place of the value.
+    Where two values differ in those bits alone the sort is done again as it is usually done.
+    """
+    low = (1 << len(values).bit_length()) - 1
+    keys: ndarray = np.subtract(0.0, values, dtype=np.float64).view(np.int64)  # 0.0 - x: both zeros have the same bits
+    keys ^= (keys >> 63) & np.iinfo(np.int64).max  # whole numbers in the order of the values
+    keys &= ~low
+    keys |= np.arange(len(values))
+    keys.sort()
+    keys &= low
+    falling = values[keys]
+    if (falling[1:] > falling[:-1]).any():
+        return np.argsort(-values, kind="stable")
+    return keys
 
 
 def _brought(values: Float[ndarray, " m"], low: float) -> Float[ndarray, " m"]:

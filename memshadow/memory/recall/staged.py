@@ -6,7 +6,7 @@ Each stage is replaced by configuration. What a missing stage falls back to stan
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 
 from memshadow.data.index.base import Block
@@ -42,18 +42,19 @@ class StagedRanking:
             scores, seen, more = self.second.look(scene, asked, first)
             parts["second"], notes = _spread(scene, seen), (*notes, *more)
         order, found = _ordered(scene, scores, k)
+        parts, among = _passed(scene, parts, order[:k])
         ranked = Ranked(
-            places=scene.said.places[scene.among[order[:k]]],
-            scores=found[:k],
-            parts=parts,
-            among=order[:k],
-            notes=notes,
+            places=scene.said.places[scene.among[order[:k]]], scores=found[:k], parts=parts, among=among, notes=notes
         )
-        return _lengthened(ranked, block, allowed, asked, k) if len(order) < min(k, scene.said.size) else ranked
+        return _lengthened(ranked, block, allowed, asked, k) if len(order) < k else ranked
 
 
 def _lengthened(ranked: Ranked, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, k: int) -> Ranked:
     """Return a ranking of a large scope up to ``k``: behind all that was scored comes what is nearest by the vector."""
+    if asked.visible is not None and allowed is not asked.visible:
+        allowed = allowed & asked.visible
+    if len(ranked.places) == np.count_nonzero(allowed):  # there is no more
+        return ranked
     near = block.nearest(asked.vector, k=k, allowed=allowed)
     new = np.flatnonzero(~np.isin(near.places, ranked.places))[: k - len(ranked.places)]
     vector = near.scores[new].astype(np.float64)
@@ -78,7 +79,7 @@ def _ordered(scene: Scene, scores: Float[ndarray, " c"], k: int) -> tuple[ndarra
     first = np.argsort(-scores, kind="stable")
     if k <= len(first):
         return scene.chosen[first], scores[first]
-    rest = np.ones(len(scene.among), dtype=bool)
+    rest = np.ones(len(scene.among), dtype=bool) if scene.passing is None else scene.passing.copy()
     rest[scene.chosen] = False
     others = np.flatnonzero(rest)
     others = others[np.argsort(-scene.smoothed[others], kind="stable")]
@@ -86,6 +87,16 @@ def _ordered(scene: Scene, scores: Float[ndarray, " c"], k: int) -> tuple[ndarra
     behind = scene.smoothed[others]
     lowered = least - 1.0 - (behind[0] - behind if len(behind) else behind)
     return np.concatenate([scene.chosen[first], others]), np.concatenate([scores[first], lowered])
+
+
+def _passed(
+    scene: Scene, parts: dict[str, Float[ndarray, " m"]], order: Int64[ndarray, " k"]
+) -> tuple[dict[str, Float[ndarray, " passing"]], Int64[ndarray, " k"]]:
+    """Return the parts of what may be a hit alone, and where the hits stand there: context is not told of."""
+    if scene.passing is None:
+        return parts, order
+    kept = np.flatnonzero(scene.passing)
+    return {name: part[kept] for name, part in parts.items()}, kept.searchsorted(order)
 
 
 def _parts(scene: Scene) -> dict[str, Float[ndarray, " m"]]:

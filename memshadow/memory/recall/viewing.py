@@ -1,18 +1,22 @@
-"""From a block and a question to a scene: which versions are scored, and how. The same for asking and for training."""
+"""From a block and a question to a scene: which versions are scored, and how. The same for asking and for training.
+
+What is visible bounds everything: scores, neighbours, sessions and statistics are over it. What is allowed only says
+which of it may be a candidate.
+"""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from numpy import ndarray
 
 from memshadow.data.index.base import Block
 from memshadow.data.index.columns import UNKNOWN
 from memshadow.errors import ConfigError
-from memshadow.memory.ranking import Asked, best
-from memshadow.memory.recall.lists import Words, words
+from memshadow.memory.ranking import Asked
+from memshadow.memory.recall.lists import Met, Words, words
 from memshadow.memory.recall.question import Event, Question, question_of
 from memshadow.memory.recall.said import Said, SaidCache
 from memshadow.memory.recall.scene import Scene
@@ -45,22 +49,27 @@ class Viewer:
 
     def see(self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked) -> Scene | None:
         """Return what is seen; ``None`` where nothing is allowed."""
-        said = self._cache.of(block, allowed)
-        if not said.size:
+        visible = allowed if asked.visible is None else asked.visible
+        said = self._cache.of(block, visible)
+        passing = None if allowed is visible else allowed[said.places]
+        if not (said.size if passing is None else passing.any()):
             return None
         question = question_of(asked.text, said, now=asked.as_of, event=self._event(block, said, asked.text))
         met = words(block, said, asked.terms, question.names, k1=self._k1, b=self._b)
         sample = np.arange(0, said.size, max(1, said.size // _SAMPLE))
         if said.size <= self._exact_below:
-            among = np.arange(said.size)
+            among, lists = np.arange(said.size), met.at()
             vector = block.scores(asked.vector)[said.places]
             background = float(vector[sample].mean())
         else:
-            among = self._near(block, allowed, asked, said, met)
+            among = self._near(block, visible, asked.vector, said, met)
+            if passing is not None:
+                among = np.union1d(among, self._near(block, allowed & visible, asked.vector, said, met, passing))
+                passing = passing[among]
             vector = block.scores_at(asked.vector, said.places[among])
             background = float(block.scores_at(asked.vector, said.places[sample]).mean())
-            met = Words(*(part[among] for part in met))
-        return self._scene(said, question, among, vector.astype(np.float64), met, background)
+            lists = met.at(among)
+        return self._scene(said, question, among, vector.astype(np.float64), lists, background, passing)
 
     def _scene(
         self,
@@ -68,21 +77,35 @@ class Viewer:
         question: Question,
         among: Int64[ndarray, " m"],
         vector: Float[ndarray, " m"],
-        met: Words,
+        words: Words,
         background: float,
+        passing: Bool[ndarray, " m"] | None,
     ) -> Scene:
-        scores = {"vector": vector, "whole": met.whole, "bare": met.bare, "window": met.window}
         return Scene(
-            said=said, question=question, among=among, scores=scores, words=met, background=background, most=self._most
+            said=said,
+            question=question,
+            among=among,
+            scores={"vector": vector, "whole": words.whole, "bare": words.bare, "window": words.window},
+            words=words,
+            background=background,
+            most=self._most,
+            passing=passing,
         )
 
     def _near(
-        self, block: Block, allowed: Bool[ndarray, " size"], asked: Asked, said: Said, met: Words
+        self,
+        block: Block,
+        allowed: Bool[ndarray, " size"],
+        vector: Float32[ndarray, " dim"],
+        said: Said,
+        met: Met,
+        passing: Bool[ndarray, " n"] | None = None,
     ) -> Int64[ndarray, " m"]:
-        """Return the best of each list and the turns beside them, ascending."""
+        """Return the best that are allowed of each list, and the turns beside them, ascending."""
         depth = self.listed
-        near = said.at[block.nearest(asked.vector, k=depth, allowed=allowed).places]
-        found = [near, *(_best(part, depth) for part in (met.whole, met.bare, met.window))]
+        near = said.at[block.nearest(vector, k=depth, allowed=allowed).places]
+        lists = (met.words.whole, met.words.bare, met.words.window)
+        found = [near, *(met.best(scores, depth, passing) for scores in lists)]
         around = np.concatenate(found)[:, None] + np.arange(-_REACH, _REACH + 1)
         seen = np.zeros(said.size, dtype=bool)
         seen[around[(around >= 0) & (around < said.size)]] = True
@@ -95,16 +118,10 @@ class Viewer:
             return None
         named = question_of(spoken[0], said).names
         met = words(block, said, terms(spoken[0]), named, k1=self._k1, b=self._b)
-        place = int(met.bare.argmax())
-        moment = int(said.happened[place])
-        if met.covered[place] <= 0.5 or moment == UNKNOWN:  # nothing here tells of that event
+        if not len(met.places):
+            return None
+        number = int(met.words.bare.argmax())
+        moment = int(said.happened[met.places[number]])
+        if met.words.covered[number] <= 0.5 or moment == UNKNOWN:  # nothing here tells of that event
             return None
         return Event(moment, spoken[1])
-
-
-def _best(scores: Float[ndarray, " n"], k: int) -> Int64[ndarray, " k"]:
-    """Return where the ``k`` best stand, equal ones in their order; no score is below 0, and most are 0."""
-    met = np.flatnonzero(scores > 0)
-    if len(met) >= k:
-        return best(scores, met, k)
-    return np.concatenate([met, np.flatnonzero(scores[:k] == 0)[: k - len(met)]])

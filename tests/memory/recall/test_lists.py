@@ -14,7 +14,7 @@ K1, B = 0.9, 0.4
 
 
 def met(here, terms, names=(), without=()):
-    return words(here, said(here, mask(here.size, without)), terms, frozenset(names), k1=K1, b=B)
+    return words(here, said(here, mask(here.size, without)), terms, frozenset(names), k1=K1, b=B).at()
 
 
 def bm25(documents, asked):

@@ -1,6 +1,8 @@
 """The order of saying: sessions, turns, who follows whom, who speaks how."""
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -151,6 +153,25 @@ def test_the_oldest_go_where_there_is_no_room():
     assert cache.of(blocks[1], allowed) is not second
     large, none = SaidCache(most=10), mask(30)
     assert large.of(blocks[0], none) is large.of(blocks[0], none)  # the last one stays, however large
+
+
+def test_what_nobody_can_ask_for_again_goes():
+    cache, allowed, made = SaidCache(), mask(30), []
+    for n in range(5):  # snapshots, each in the place of the one before
+        here = chat(30, seed=n)
+        made.append(ref(cache.of(here, allowed).places))
+    assert [one() is None for one in made] == [True] * 4 + [False]
+    other, none = ref(cache.of(here, mask(30)).places), cache.of(chat(5), mask(5))  # its mask is gone at once
+    assert none.size == 5
+    assert other() is None
+    assert made[-1]() is cache.of(here, allowed).places
+
+
+def test_another_array_at_the_same_address_is_another():
+    cache, here = SaidCache(), chat(30)
+    cache._gone = deque(maxlen=0)  # as if nobody had told of the end yet
+    for n in range(50):  # as soon as one mask is gone, the next one may lie where it lay
+        assert cache.of(here, mask(30, range(n % 7))).size == 30 - n % 7
 
 
 def test_threads_see_what_one_sees():

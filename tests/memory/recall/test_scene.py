@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 from place import asked, block, chat, mask, turn, viewer
 
 from memshadow.memory.recall.scene import LISTS, VALUES, ranks
@@ -37,9 +38,24 @@ def test_ranks_begin_at_0_and_equal_ones_keep_their_order():
     assert ranks(np.zeros(0)).tolist() == []
 
 
-@pytest.mark.parametrize("given", [{"candidates": 40}, {"exact_below": 10, "candidates": 3, "listed": 3}])
-def test_the_smoothed_fusion_adds_half_of_the_better_neighbour_of_the_session(given):
-    scene = seen(chat(200, sessions=70), **given)
+@given(
+    st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e300, 5e-324, np.inf, -np.inf]) | st.floats(allow_nan=False)),
+    st.integers(1, 400),
+)
+def test_ranks_of_many_are_those_of_a_stable_sort(few, times):
+    values = np.array(few * times, dtype=np.float64)
+    right = np.argsort(np.argsort(-values, kind="stable"), kind="stable")
+    np.testing.assert_array_equal(ranks(values), right)
+
+
+def test_values_that_differ_in_their_last_bits_are_told_apart():
+    values = 1.0 + np.spacing(1.0) * np.random.default_rng(0).permutation(2_000)
+    assert ranks(values).tolist() == np.argsort(np.argsort(-values)).tolist()
+
+
+@pytest.mark.parametrize("changed", [{"candidates": 40}, {"exact_below": 10, "candidates": 3, "listed": 3}])
+def test_the_smoothed_fusion_adds_half_of_the_better_neighbour_of_the_session(changed):
+    scene = seen(chat(200, sessions=70), **changed)
     at = {int(here): n for n, here in enumerate(scene.among)}
     for here, n in at.items():
         beside = [m for m in (here - 1, here + 1) if m in at and scene.said.session[m] == scene.said.session[here]]

@@ -150,6 +150,27 @@ def test_in_a_large_scope_as_many_come_as_are_asked_for():
     assert (np.diff(found.scores) <= 0).all()
 
 
+@pytest.mark.parametrize("most", [5_000, 10])
+@pytest.mark.parametrize("k", [7, 100, 600])
+def test_hits_are_of_those_that_pass_and_visible_alone(ranking, most, k):
+    here, visible, allowed = chat(600), mask(600, range(0, 600, 3)), mask(600, range(300))
+    if isinstance(ranking, StagedRanking):
+        ranking = StagedRanking(viewer=viewer(exact_below=most), ranker=ranking.ranker)
+    elif most == 10:
+        return
+    passing = visible & allowed
+    found = ranked(ranking, here, k=k, allowed=passing, visible=visible)
+    assert len(set(found.places.tolist())) == len(found.places) == min(k, passing.sum())
+    assert passing[found.places].all()
+    assert (np.diff(found.scores) <= 0).all()
+    assert all(len(part) <= passing.sum() for part in found.parts.values())
+    vector = here.scores(np.random.default_rng(1).normal(size=8).astype(np.float32))
+    np.testing.assert_allclose(found.parts["vector"][found.among], vector[found.places], rtol=1e-5)
+    if isinstance(ranking, StagedRanking):  # where a caller allows what is not visible
+        again = ranked(ranking, here, k=k, allowed=allowed, visible=visible)
+        assert again.places.tolist() == found.places.tolist()
+
+
 def test_how_many_are_asked_for_does_not_change_the_first_in_a_large_scope():
     here = block([turn(f"word{n % 7} word{n % 5}", session=f"s{n // 10}", turn=n % 10) for n in range(400)])
     allowed = mask(here.size)

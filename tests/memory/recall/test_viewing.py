@@ -71,6 +71,77 @@ def test_products_that_do_not_fit_into_32_bits_still_rank(most, norm):
     assert np.isfinite(FeatureTable().rows(scene)).all()
 
 
+@pytest.mark.parametrize("most", [5_000, 10])
+@pytest.mark.parametrize("few", [range(0, 600, 2), range(30, 600)], ids=["every other", "30 of 600"])
+def test_a_filter_leaves_candidates_as_they_are_and_takes_the_context_of_none(most, few):
+    here, visible, allowed = chat(600, sessions=12), mask(600), mask(600, few)
+    ask = asked(here, visible, TEXT, np.random.default_rng(1).normal(size=8), visible=visible)
+    given = {"candidates": 600, "listed": 600, "exact_below": most}  # so that whoever passes is a candidate
+    free, some = (viewer(**given).see(here, mask_, ask) for mask_ in (visible, allowed))
+    assert sorted(some.said.places[some.here]) == np.flatnonzero(allowed).tolist()
+    of = {place: n for n, place in enumerate(free.said.places[free.here].tolist())}
+    there = [of[place] for place in some.said.places[some.here].tolist()]
+    np.testing.assert_array_equal(FeatureTable().rows(some), FeatureTable().rows(free)[:, there])
+
+
+def test_a_filter_that_lets_everything_pass_changes_nothing():
+    here, visible = chat(200, sessions=12), mask(200)
+    ask = asked(here, visible, TEXT, np.random.default_rng(1).normal(size=8), visible=visible)
+    for most in (5_000, 10):
+        one, two = (viewer(exact_below=most).see(here, allowed, ask) for allowed in (visible, mask(200)))
+        assert one.said is not two.said  # two viewers
+        np.testing.assert_array_equal(one.here, two.here)
+        np.testing.assert_array_equal(FeatureTable().rows(one), FeatureTable().rows(two))
+
+
+def test_as_many_of_those_that_pass_are_candidates_as_there_may_be():
+    here, visible, allowed = chat(600), mask(600), mask(600, range(0, 600, 2))
+    ask = asked(here, visible, TEXT, np.random.default_rng(1).normal(size=8), visible=visible)
+    for most in (5_000, 10):
+        scene = viewer(candidates=40, listed=40, exact_below=most).see(here, allowed, ask)
+        assert len(scene.here) == 40
+        assert allowed[scene.said.places[scene.here]].all()
+        assert len(scene.among) > scene.passing.sum() >= 40
+
+
+def test_far_from_the_best_the_nearest_that_pass_are_found_with_the_turns_beside_them():
+    here = block([turn(f"line {n}", session=f"s{n // 10}", turn=n % 10) for n in range(400)], np.arange(400.0)[:, None])
+    visible, allowed = mask(400), mask(400, range(51, 400))
+    scene = viewer(exact_below=10, candidates=9, listed=9).see(
+        here, allowed, asked(here, visible, "", [1.0], visible=visible)
+    )
+    assert {48, 49, 50} <= set(scene.here)  # though hundreds that do not pass are nearer
+    assert {*range(42, 55), *range(391, 400)} <= set(scene.among.tolist())
+    np.testing.assert_allclose(scene.norms["vector"][scene.among == 399], 1)  # the best of all, not of those that pass
+
+
+def test_the_best_that_pass_by_their_words_are_found_however_many_say_them_better():
+    said_ = ["rare"] * 3 + ["rare long line that says it once"] + ["tea"] * 3
+    turns = [turn(said_[min(n // 10, 6)], session=None) for n in range(70)]
+    here = block(turns, np.arange(70.0)[:, None])
+    visible, allowed = mask(70), mask(70, range(30))
+    ask = asked(here, visible, "rare", [1.0], visible=visible)
+    scene = viewer(exact_below=10, candidates=5, listed=5).see(here, allowed, ask)
+    assert set(range(30, 35)) <= set(scene.among.tolist())
+    assert scene.here[0] == 30
+
+
+def test_what_is_not_visible_is_not_seen_though_it_be_allowed():
+    here, visible, allowed = chat(60), mask(60, range(30)), mask(60, range(50, 60))
+    for most in (5_000, 10):
+        scene = viewer(exact_below=most).see(here, allowed, asked(here, visible, TEXT, visible=visible))
+        assert set(scene.said.places) == set(range(30, 60))
+        assert set(scene.said.places[scene.here]) == set(range(30, 50))
+    assert viewer().see(here, mask(60, range(30, 60)), asked(here, visible, TEXT, visible=visible)) is None
+
+
+def test_the_order_of_saying_is_worked_out_once_for_all_filters():
+    here, visible, seen = chat(60), mask(60), viewer()
+    ask = asked(here, visible, TEXT, visible=visible)
+    scenes = [seen.see(here, allowed, ask) for allowed in (visible, mask(60, range(9)), mask(60, range(9, 60)))]
+    assert all(scene.said is scenes[0].said for scene in scenes)
+
+
 def test_as_many_are_scored_as_are_asked_for():
     for scene in both(chat(600), k=400):
         assert len(scene.among) >= 400

@@ -98,11 +98,29 @@ def test_nothing_to_learn_from_is_refused(kind, which, said, tmp_path):
         ("linear", "learner.tolerance=0", "a number above 0, or null"),
         ("linear", "learner.groups=[own,mood]", "no group of features 'mood'"),
         ("trees", "learner.leaves=17", "2 to 16 leaves"),
+        ("trees", "learner.forests=0", "at least 1"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_before_anything_is_encoded(kind, setting, said):
     with pytest.raises(ConfigError, match=said):
         learner(kind, setting)
+
+
+def test_several_forests_are_grown_apart_and_their_mean_is_the_ranker(tmp_path):
+    two = taught(tmp_path / "two", learner("trees", "learner.forests=2"))
+    both = ranker_of(str(two.model))
+    for one in held_out():
+        forests = [two.module._of(np.flatnonzero(two.module.growth.numpy() % 2 == n), share=1.0) for n in (0, 1)]
+        first, second = (forest.scores(one.table) for forest in forests)
+        np.testing.assert_allclose(both.learned(one.table), (first + second) / 2, atol=1e-5)
+        assert np.abs(first - second).max() > 0.01
+
+
+def test_a_cut_leaves_no_trace_in_any_of_several_forests(tmp_path):
+    of = "learner.forests=2"
+    whole = taught(tmp_path / "whole", learner("trees", of))
+    cut_at(2, tmp_path / "cut", learner("trees", of))
+    assert weights(taught(tmp_path / "cut", learner("trees", of))) == weights(whole)
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
