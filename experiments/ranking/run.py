@@ -20,7 +20,7 @@ import numpy as np
 
 from memshadow.cli._measure import context_fusions
 from memshadow.config import build, load
-from memshadow.data.partition import hold_out, leave_one_out
+from memshadow.data.partition import folds, hold_out, leave_one_out
 from memshadow.memory.evaluation import Ranking, Scored, score, write_rankings
 from memshadow.memory.recall.rankers.trained import TreeRanker, ranker_of
 from memshadow.memory.recall.retrieving import RankedRetriever
@@ -28,7 +28,7 @@ from memshadow.memory.recall.staged import StagedRanking
 from memshadow.memory.retrieval import Retriever, baselines
 from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
-from memshadow.models.metrics import estimate
+from memshadow.models.metrics import Estimate, estimate
 from memshadow.training.origin import commit
 from memshadow.training.run import train
 from memshadow.training.tracker import NullTracker
@@ -52,6 +52,14 @@ ABLATIONS = {
     "no time": ["time"],
     "no scope": ["scope"],
     "own match alone": ["neighbours", "session", "form", "speaker", "time", "scope"],
+}
+WATCHES = 0.1
+"""Share of the training conversations that ends the training, one at least."""
+RANKERS = {
+    "ranker_trees": ("ranker_trees", []),
+    "ranker_linear": ("ranker_linear", []),
+    "ranker_listwise": ("ranker_listwise", []),
+    "three_forests": ("ranker_trees", ["learner.forests=3"]),
 }
 GROUPS = ["own", "neighbours", "session", "form", "speaker", "time", "scope"]
 
@@ -81,10 +89,10 @@ class Bench:
         seed: int = 0,
         change: Callable[[Conversation], Conversation] | None = None,
     ) -> Path:
-        """Train a ranker on ``training`` (a sixth of it watches) and return its folder."""
+        """Train a ranker on ``training`` (a tenth of it watches) and return its folder."""
         folder = self.work / "fits" / f"{self.choice}-{label}-{learner}-s{seed}"
         if not (folder / "model" / "model.json").is_file():
-            split = hold_out([c.id for c in training], share=1 / 6, seed=seed)
+            split = hold_out([c.id for c in training], share=WATCHES, seed=seed)
             config = load("train", [f"learner={learner}", *self.config, *overrides])
             changed = [change(c) if change else c for c in training]
             result = train(
@@ -159,27 +167,30 @@ def _joined(parts: Sequence[list[Scored]], system: str) -> Scored:
     return Scored(system, tuple(r for part in parts for r in part[0].rankings))
 
 
-def _rows(scored: Sequence[Scored], data: str, protocol: str, command: str) -> list[dict[str, Any]]:
+def _row(system: str, data: str, protocol: str, command: str, metric: str, e: Estimate, **more: str) -> dict[str, Any]:
+    """Return a row of ``results.json``."""
+    return {
+        "system": system,
+        **more,
+        "data": data,
+        "protocol": protocol,
+        "metric": metric,
+        "mean": round(e.mean, 5),
+        "ci95": [round(e.low, 5), round(e.high, 5)],
+        "seeds": 1,
+        "n": e.n,
+        "command": command,
+        "commit": commit(),
+    }
+
+
+def _rows(
+    scored: Sequence[Scored], data: str, protocol: str, command: str, metrics: Sequence[str] = METRICS
+) -> list[dict[str, Any]]:
     """Return a row a system and metric, with the interval over conversations."""
-    rows = []
-    for one in scored:
-        for metric in METRICS:
-            e = one.estimate(metric)
-            rows.append(
-                {
-                    "system": one.system,
-                    "data": data,
-                    "protocol": protocol,
-                    "metric": metric,
-                    "mean": round(e.mean, 5),
-                    "ci95": [round(e.low, 5), round(e.high, 5)],
-                    "seeds": 1,
-                    "n": e.n,
-                    "command": command,
-                    "commit": commit(),
-                }
-            )
-    return rows
+    return [
+        _row(one.system, data, protocol, command, metric, one.estimate(metric)) for one in scored for metric in metrics
+    ]
 
 
 def _gains(mine: Scored, others: Sequence[Scored], data: str, protocol: str, command: str) -> list[dict[str, Any]]:
@@ -188,30 +199,17 @@ def _gains(mine: Scored, others: Sequence[Scored], data: str, protocol: str, com
     rows = []
     for other in others:
         same = replace(other, rankings=tuple(sorted(other.rankings, key=lambda r: order[r.question.id])))
-        e = mine.gain_over(same, "ndcg@10")
-        rows.append(
-            {
-                "system": mine.system,
-                "versus": other.system,
-                "data": data,
-                "protocol": protocol,
-                "metric": "gain ndcg@10",
-                "mean": round(e.mean, 5),
-                "ci95": [round(e.low, 5), round(e.high, 5)],
-                "seeds": 1,
-                "n": e.n,
-                "command": command,
-                "commit": commit(),
-            }
-        )
+        gain = mine.gain_over(same, "ndcg@10")
+        rows.append(_row(mine.system, data, protocol, command, "gain ndcg@10", gain, versus=other.system))
     return rows
 
 
-def _folds(bench: Bench, label: str, data: list[Conversation], **how: Any) -> Scored:
-    """Leave each conversation out in turn: train on the others, rank it."""
+def _folds(bench: Bench, label: str, data: list[Conversation], *, n: int = 0, **how: Any) -> Scored:
+    """Leave each conversation out in turn, or a share in ``n`` turns: train on the others, rank what was left out."""
     parts = []
-    for fold in leave_one_out([c.id for c in data]):
-        name = f"{label}-{fold.held_out[0]}"
+    ids = [c.id for c in data]
+    for fold in folds(ids, n=n, seed=0) if n else leave_one_out(ids):
+        name = f"{label}-{'-'.join(fold.held_out)}"
         test = [c for c in data if c.id in set(fold.held_out)]
         model = bench.model(name, [c for c in data if c.id in set(fold.training)], **how)
         parts.append(bench.ranked(name + "-" + how.get("learner", "ranker_trees"), model, test))
@@ -224,10 +222,11 @@ def locomo(bench: Bench, command: str) -> list[dict[str, Any]]:
     protocol = f"leave-one-conversation-out {bench.choice}"
     others = bench.untrained("locomo", data)
     rows = _rows(others, "locomo", f"none {bench.choice}", command)
-    for learner in bench.learners:
-        found = _folds(bench, learner, data, learner=learner)
+    for name in bench.learners:
+        learner, overrides = RANKERS[name]
+        found = _folds(bench, name, data, learner=learner, overrides=overrides)
         rows += _rows([found], "locomo", protocol, command) + _gains(found, others, "locomo", protocol, command)
-        write_rankings(found, bench.work / "referee" / f"{bench.choice}-{learner}.jsonl")
+        write_rankings(found, bench.work / "referee" / f"{bench.choice}-{name}.jsonl")
         rows += _categories(found, "locomo", protocol, command)
     return rows
 
@@ -238,21 +237,7 @@ def _categories(found: Scored, data: str, protocol: str, command: str) -> list[d
         here = [r for r in found.rankings if r.question.category == category]
         for metric in ("ndcg@10", "recall@10"):
             e = estimate(np.array([r.figures[metric] for r in here]), [r.question.conversation_id for r in here])
-            rows.append(
-                {
-                    "system": found.system,
-                    "category": category,
-                    "data": data,
-                    "protocol": f"{protocol} by category",
-                    "metric": metric,
-                    "mean": round(e.mean, 5),
-                    "ci95": [round(e.low, 5), round(e.high, 5)],
-                    "seeds": 1,
-                    "n": e.n,
-                    "command": command,
-                    "commit": commit(),
-                }
-            )
+            rows.append(_row(found.system, data, f"{protocol} by category", command, metric, e, category=category))
     return rows
 
 
@@ -287,13 +272,13 @@ def shipped(bench: Bench, command: str) -> list[dict[str, Any]]:
 
 
 def ablation(bench: Bench, command: str) -> list[dict[str, Any]]:
-    """LoCoMo by leave one out, without a group of features."""
+    """LoCoMo in five turns of two conversations, without a group of features."""
     data = bench.corpus("locomo")
     rows = []
     for label, gone in ABLATIONS.items():
         groups = ",".join(group for group in GROUPS if group not in gone)
-        name = "ablation-" + label.replace(" ", "-") if gone else "ranker_trees"
-        found = _folds(bench, name, data, overrides=[f"learner.groups=[{groups}]"])
+        name = "ablation-" + label.replace(" ", "-")
+        found = _folds(bench, name, data, n=5, overrides=[f"learner.groups=[{groups}]"])
         rows += _rows([replace(found, system=label)], "locomo", "ablation", command)
     return rows
 
@@ -354,11 +339,7 @@ def ceilings(bench: Bench, command: str) -> list[dict[str, Any]]:
                 "recall@10": sum(p < 10 for p in places) / len(set(r.question.evidence)),
             }
             perfect.append(Ranking(r.question, tuple(ids), figures))
-        rows += [
-            row
-            for row in _rows([Scored(label, tuple(perfect))], "locomo", "ceilings", command)
-            if row["metric"] in ("ndcg@10", "recall@10")
-        ]
+        rows += _rows([Scored(label, tuple(perfect))], "locomo", "ceilings", command, ("ndcg@10", "recall@10"))
     return rows
 
 
@@ -376,6 +357,12 @@ def suites(bench: Bench, command: str) -> list[dict[str, Any]]:
         found, others = bench.ranked(f"shipped-{file.stem}", None, data)[0], bench.untrained(file.stem, data)
         rows += _rows([replace(found, system="shipped"), *others], file.stem, "suites", command)
         rows += _gains(replace(found, system="shipped"), others, file.stem, "suites", command)
+        if file.stem == "suite_when":
+            blind = bench.ranked(f"shipped-{file.stem}-undated", None, [_undated(c) for c in data])[0]
+            blind = replace(blind, system="shipped, dates taken away")
+            rows += _rows([blind], file.stem, "suites", command)
+            rows += _gains(replace(found, system="shipped"), [blind], file.stem, "suites", command)
+            rows += _categories(replace(found, system="shipped"), file.stem, "suites", command)
     return rows
 
 
@@ -411,20 +398,8 @@ def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
             ("p95 ms", np.percentile(spent, 95)),
             ("of it the scan", np.median(scan)),
         ):
-            rows.append(
-                {
-                    "system": f"{len(conversation.memories)} memories",
-                    "data": "synthetic",
-                    "protocol": "speed",
-                    "metric": name,
-                    "mean": round(float(value), 3),
-                    "ci95": [],
-                    "seeds": 1,
-                    "n": len(spent),
-                    "command": command,
-                    "commit": commit(),
-                }
-            )
+            system, e = f"{len(conversation.memories)} memories", Estimate(float(value), np.nan, np.nan, len(spent))
+            rows.append(_row(system, "synthetic", "speed", command, name, e) | {"ci95": []})
     return rows
 
 
@@ -467,7 +442,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/experiments/ranking"))
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--read", nargs="+", type=int, default=[6], help="candidates that a cross-encoder reads")
-    parser.add_argument("--learners", nargs="+", default=["ranker_trees", "ranker_linear", "ranker_listwise"])
+    parser.add_argument("--learners", nargs="+", choices=list(RANKERS), default=list(RANKERS)[:3])
     said = parser.parse_args()
     bench = Bench(said.work, said.cache, said.encoder, said.learners)
     bench.read = said.read
@@ -476,6 +451,8 @@ def main() -> int:
         command = f"python experiments/ranking/run.py {part}" + (
             f" --encoder {said.encoder}" if said.encoder != "minilm" else ""
         )
+        if said.learners != parser.get_default("learners"):
+            command += f" --learners {' '.join(said.learners)}"
         rows = PARTS[part](bench, command)
         old = json.loads(file.read_text()) if file.is_file() else []
         kept = [row for row in old if row["command"] != command]

@@ -102,6 +102,7 @@ class TreeLearner:
             "bagging_freq": 1,
             "lambda_l2": l2,
             "lambdarank_truncation_level": truncation,
+            "max_bin": 63,  # thresholds a feature; more of them cost time and gain nothing here
             "num_threads": threads,
             "deterministic": True,
             "force_row_wise": True,
@@ -150,17 +151,20 @@ class Grower:
             weight=np.concatenate(
                 [np.full(len(one.gold), weight) for one, weight in zip(learned, weights, strict=True)]
             ),
-            params={name: settings[name] for name in ("force_row_wise", "num_threads", "verbose")},
+            params={name: settings[name] for name in ("force_row_wise", "max_bin", "num_threads", "verbose")},
             free_raw_data=False,
         )
         self._start = base * np.concatenate([one.plain for one in learned]).astype(np.float64)
 
-    def grown(self, forest: Forest | None, trees: int, seed: int) -> Forest:
-        """Return ``trees`` more trees, on top of a forest that has begun."""
-        said = np.concatenate([forest.scores(one.table) for one in self._learned]) if forest else 0.0
+    def grown(self, said: Float[ndarray, " all"] | float, trees: int, seed: int) -> Forest:
+        """Return ``trees`` more trees, on top of what those before say of all candidates."""
         self._data.set_init_score(self._start + said)
         booster = lightgbm.train({**self._settings, "seed": seed}, self._data, num_boost_round=trees)
         return Forest.grown(booster.dump_model()["tree_info"])
+
+    def said(self, forest: Forest) -> Float[ndarray, " all"]:
+        """Return what some trees say of all candidates."""
+        return np.concatenate([forest.scores(one.table) for one in self._learned])
 
 
 class Shape(NamedTuple):
@@ -173,9 +177,9 @@ class Shape(NamedTuple):
 
 
 class TreeModule(RankerModule):
-    """Trees as buffers with room for all of them; ``forest_of`` says which forest each belongs to."""
+    """Trees as buffers with room for all of them; ``growth`` numbers what was grown at once, forest after forest."""
 
-    forest_of: Tensor
+    growth: Tensor
     feature: Tensor
     threshold: Tensor
     left: Tensor
@@ -185,8 +189,9 @@ class TreeModule(RankerModule):
     def __init__(self, grower: Grower, held_out: Sequence[Example], *, shape: Shape, base: float) -> None:
         super().__init__(held_out, base=base)
         self._grower, self._shape = grower, shape
+        self._said: list[Float[ndarray, " all"] | float] = []
         most, leaves = shape.most, shape.leaves
-        self.register_buffer("forest_of", torch.zeros(most, dtype=torch.int32))
+        self.register_buffer("growth", torch.full((most,), -1, dtype=torch.int32))
         self.register_buffer("feature", torch.zeros(most, leaves - 1, dtype=torch.int32))
         self.register_buffer("threshold", torch.full((most, leaves - 1), torch.inf))
         self.register_buffer("left", torch.full((most, leaves - 1), -1, dtype=torch.int16))
@@ -200,13 +205,21 @@ class TreeModule(RankerModule):
 
     def training_step(self, batch: int, _: int) -> Tensor:
         """Grow some trees in every forest; the loss is that of the parameter that stands still."""
-        first = int(self.count)
+        said = self._said = self._said or self._recalled()
         for number in range(self._shape.forests):
-            here = torch.nonzero(self.forest_of[:first] == number).ravel()
-            begun = self._of(here, share=1.0) if first else None
-            self._keep(self._grower.grown(begun, self._shape.trees, batch + number), number)
+            new = self._grower.grown(said[number], self._shape.trees, batch + number)
+            said[number] = said[number] + self._grower.said(new)
+            self._keep(new)
         self.log("train/trees", float(self.count), batch_size=1)
         return self._idle.sum()
+
+    def _recalled(self) -> list[Float[ndarray, " all"] | float]:
+        """Return what each forest says so far, added up in the order of growing: the same bits as if never stopped."""
+        said: list[Float[ndarray, " all"] | float] = [0.0] * self._shape.forests
+        for growth in range(int(self.growth.max()) + 1):
+            grown = self._of(torch.nonzero(self.growth == growth).ravel(), share=1.0)
+            said[growth % len(said)] = said[growth % len(said)] + self._grower.said(grown)
+        return said
 
     def _of(self, which: slice | Tensor, *, share: float) -> Forest:
         feature, threshold, left, value = (
@@ -214,13 +227,13 @@ class TreeModule(RankerModule):
         )
         return Forest(feature, threshold, left.view(np.uint16), value * np.float32(share))
 
-    def _keep(self, new: Forest, number: int) -> None:
+    def _keep(self, new: Forest) -> None:
         first, (grown, nodes) = int(self.count), new.feature.shape
         for name, array in new.tensors().items():
             width = nodes + 1 if name == "value" else nodes
             rows = torch.from_numpy(array.view(np.int16) if name == "left" else array)
             getattr(self, name)[first : first + grown, :width] = rows.to(self.device)
-        self.forest_of[first : first + grown] = number
+        self.growth[first : first + grown] = self.growth.max() + 1
         self.count += grown
 
     def learned(self, table: Float32[ndarray, "features c"]) -> Float[ndarray, " c"]:
