@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ from memshadow.data.partition import folds, hold_out, leave_one_out
 from memshadow.memory.evaluation import Ranking, Scored, score, write_rankings
 from memshadow.memory.recall.rankers.trained import TreeRanker, ranker_of
 from memshadow.memory.recall.retrieving import RankedRetriever
+from memshadow.memory.recall.second import CrossEncoderLook, SecondLook
 from memshadow.memory.recall.staged import StagedRanking
 from memshadow.memory.retrieval import Retriever, baselines
 from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
+from memshadow.models.crossing import CrossEncoder
+from memshadow.models.crossing_cached import CachedCrossEncoder
 from memshadow.models.metrics import Estimate, estimate
 from memshadow.training.origin import commit
 from memshadow.training.run import train
@@ -109,7 +113,7 @@ class Bench:
         return folder / "model"
 
     def ranked(
-        self, label: str, model: Path | None, test: Sequence[Conversation], *, second: Any = None
+        self, label: str, model: Path | None, test: Sequence[Conversation], *, second: SecondLook | None = None
     ) -> list[Scored]:
         """Score ``test`` by a trained ranker, by the shipped one (``None``); rankings are kept."""
         kept = self.work / "rankings" / f"{self.choice}-{label}.json"
@@ -204,15 +208,27 @@ def _gains(mine: Scored, others: Sequence[Scored], data: str, protocol: str, com
     return rows
 
 
-def _folds(bench: Bench, label: str, data: list[Conversation], *, n: int = 0, **how: Any) -> Scored:
-    """Leave each conversation out in turn, or a share in ``n`` turns: train on the others, rank what was left out."""
+def _folds(
+    bench: Bench,
+    label: str,
+    data: list[Conversation],
+    *,
+    n: int = 0,
+    second: SecondLook | None = None,
+    ranked: str = "",
+    **how: Any,
+) -> Scored:
+    """Leave each conversation out in turn, or a share in ``n`` turns: train on the others, rank what was left out.
+
+    ``ranked`` tells apart what one ranker ranked with different second looks.
+    """
     parts = []
     ids = [c.id for c in data]
     for fold in folds(ids, n=n, seed=0) if n else leave_one_out(ids):
         name = f"{label}-{'-'.join(fold.held_out)}"
         test = [c for c in data if c.id in set(fold.held_out)]
         model = bench.model(name, [c for c in data if c.id in set(fold.training)], **how)
-        parts.append(bench.ranked(name + "-" + how.get("learner", "ranker_trees"), model, test))
+        parts.append(bench.ranked(f"{name}-{ranked or how.get('learner', 'ranker_trees')}", model, test, second=second))
     return _joined(parts, label)
 
 
@@ -406,19 +422,27 @@ def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
 def second(bench: Bench, command: str) -> list[dict[str, Any]]:
     """LoCoMo by leave one out, with a cross-encoder behind the ranker; its weight was set on synthetic lives."""
     data = bench.corpus("locomo")
+    name = bench.learners[0]
+    learner, overrides = RANKERS[name]
+    alone = _folds(bench, name, data, learner=learner, overrides=overrides)
     rows = []
     for k in bench.read:
-        look = build(load("memory", ["ranking=cross_encoder", f"ranking.second.k={k}"]).ranking).second
-        parts = []
-        for fold in leave_one_out([c.id for c in data]):
-            test = [c for c in data if c.id in set(fold.held_out)]
-            model = bench.model(f"ranker_trees-{fold.held_out[0]}", [c for c in data if c.id in set(fold.training)])
-            parts.append(bench.ranked(f"second-{k}-{fold.held_out[0]}", model, test, second=look))
-        found = _joined(parts, f"trees, cross-encoder on {k}")
-        alone = _folds(bench, "ranker_trees", data)
+        settings = load("memory", ["ranking=cross_encoder", f"ranking.second.k={k}"]).ranking.second
+        look = CrossEncoderLook(
+            make=partial(_remembering, build(settings.make), bench.cache),
+            k=k,
+            weight=settings.weight,
+            before=settings.before,
+        )
+        found = _folds(bench, name, data, learner=learner, overrides=overrides, second=look, ranked=f"second-{k}")
+        found = replace(found, system=f"{name}, cross-encoder on {k}")
         rows += _rows([found], "locomo", f"second {bench.choice}", command)
         rows += _gains(found, [alone], "locomo", f"second {bench.choice}", command)
     return rows
+
+
+def _remembering(make: Callable[[], CrossEncoder], folder: Path) -> CrossEncoder:
+    return CachedCrossEncoder(encoder=make(), folder=str(folder))
 
 
 PARTS = {
