@@ -23,8 +23,9 @@ from memshadow.cli._measure import context_fusions
 from memshadow.config import build, load
 from memshadow.data.partition import folds, hold_out, leave_one_out
 from memshadow.memory.evaluation import Ranking, Scored, score, write_rankings
+from memshadow.memory.recall.conversation import block_of, everything
 from memshadow.memory.recall.rankers.trained import TreeRanker, ranker_of
-from memshadow.memory.recall.retrieving import RankedRetriever
+from memshadow.memory.recall.retrieving import RankedRetriever, asked_of
 from memshadow.memory.recall.second import CrossEncoderLook, SecondLook
 from memshadow.memory.recall.staged import StagedRanking
 from memshadow.memory.retrieval import Retriever, baselines
@@ -32,7 +33,7 @@ from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
 from memshadow.models.crossing import CrossEncoder
 from memshadow.models.crossing_cached import CachedCrossEncoder
-from memshadow.models.metrics import Estimate, estimate
+from memshadow.models.metrics import Estimate, estimate, ndcg
 from memshadow.training.origin import commit
 from memshadow.training.run import train
 from memshadow.training.tracker import NullTracker
@@ -350,18 +351,12 @@ def ceilings(bench: Bench, command: str) -> list[dict[str, Any]]:
             ids = [*right, *(i for i in first if i not in r.question.evidence), *r.memory_ids[most:]]
             places = [i for i, name in enumerate(ids) if name in r.question.evidence]
             figures = dict(r.figures) | {
-                "ndcg@10": _ndcg(places, len(set(r.question.evidence))),
+                "ndcg@10": ndcg(places, len(set(r.question.evidence))),
                 "recall@10": sum(p < 10 for p in places) / len(set(r.question.evidence)),
             }
             perfect.append(Ranking(r.question, tuple(ids), figures))
         rows += _rows([Scored(label, tuple(perfect))], "locomo", "ceilings", command, ("ndcg@10", "recall@10"))
     return rows
-
-
-def _ndcg(places: list[int], gold: int) -> float:
-    from memshadow.models.metrics import ndcg
-
-    return ndcg(places, gold)
 
 
 def suites(bench: Bench, command: str) -> list[dict[str, Any]]:
@@ -383,9 +378,6 @@ def suites(bench: Bench, command: str) -> list[dict[str, Any]]:
 
 def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
     """CPU milliseconds a question beyond encoding, of one user's 1,000 and 50,000 memories."""
-    from memshadow.memory.recall.conversation import block_of, everything
-    from memshadow.memory.recall.retrieving import asked_of
-
     ranking = StagedRanking(viewer=bench.viewer, ranker=TreeRanker(model="packaged"))
     rows = []
     for size in (1_000, 50_000):
@@ -418,6 +410,35 @@ def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
     return rows
 
 
+def filters(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """The shipped ranker on synthetic lives, told who said the answer: by a filter, which leaves the context alone."""
+    config = ["data=synthetic", "data.memories=3000", "data.seed=11"]
+    ranking = StagedRanking(viewer=bench.viewer, ranker=TreeRanker(model="packaged"))
+    gains, groups = [], []
+    for life in build(load("train", config).data).conversations():
+        block = block_of(life, bench.encoder)
+        visible = everything(block)
+        said_by = {memory.id: memory.speaker for memory in life.memories}
+        by = np.array([memory.speaker for memory in life.memories])
+        for question in life.questions:
+            voices = {said_by[name] for name in question.evidence}
+            if len(voices) != 1:
+                continue
+            asked = asked_of(block, visible, question.text, bench.encoder)
+            found = []
+            for allowed in (visible, by == voices.pop()):
+                places = ranking.rank(block, allowed, replace(asked, visible=visible), k=10).places
+                right = [n for n, place in enumerate(places) if life.memories[place].id in question.evidence]
+                found.append(ndcg(right, len(question.evidence)))
+            gains.append(found)
+            groups.append(life.id)
+    alone, told = np.array(gains).T
+    named = (("no filter", alone, "ndcg@10"), ("the right speaker", told, "ndcg@10"))
+    rows = [_row(label, "synthetic", "filters", command, m, estimate(values, groups)) for label, values, m in named]
+    gain = estimate(told - alone, groups)
+    return [*rows, _row("the right speaker", "synthetic", "filters", command, "gain ndcg@10", gain, versus="no filter")]
+
+
 def second(bench: Bench, command: str) -> list[dict[str, Any]]:
     """LoCoMo by leave one out, with a cross-encoder behind the ranker; its weight was set on synthetic lives."""
     data = bench.corpus("locomo")
@@ -447,6 +468,7 @@ def _remembering(make: Callable[[], CrossEncoder], folder: Path) -> CrossEncoder
 PARTS = {
     "locomo": locomo,
     "second": second,
+    "filters": filters,
     "transfer": transfer,
     "shipped": shipped,
     "ablation": ablation,

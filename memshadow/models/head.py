@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memshadow.models.losses import taught
 from memshadow.models.metrics import ndcg
 from memshadow.models.projected import Projection
 
@@ -30,7 +31,8 @@ class ConversationFeatures(NamedTuple):
     """One conversation, ready for the head: frozen dense rows, lexical scores, gold.
 
     ``words[v, i, j]`` is the lexical score of passage j for question i in view v (the lags, then the speaker's name):
-    lexical rows have no trained matrix, so their products are computed once.
+    lexical rows have no trained matrix, so their products are computed once. ``taught`` has a teacher's score of each
+    passage, -inf where it gave none, and no rows where there is no teacher.
     """
 
     id: str
@@ -40,6 +42,7 @@ class ConversationFeatures(NamedTuple):
     queries: Float[Tensor, "q e"]
     words: Float[Tensor, "views q n"]
     gold: Float[Tensor, "q n"]
+    taught: Float[Tensor, "t n"]
 
 
 class ProjectionHead(nn.Module):
@@ -86,6 +89,8 @@ class HeadModule(pl.LightningModule):
         keep: share of the query's columns kept at each step (dropout of 1 - keep).
         pull: weight of the squared distance of the matrices from the start, against forgetting.
         steps: steps of the whole training: the rate falls to 0 along it after ``warmup_steps``.
+        teacher_weight: of what a teacher says beside the evidence, where one taught.
+        temperature: that a teacher's scores are divided by: a low one teaches its first place alone.
     """
 
     def __init__(
@@ -99,6 +104,8 @@ class HeadModule(pl.LightningModule):
         pull: float,
         steps: int,
         warmup_steps: int,
+        teacher_weight: float = 0.0,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.head = ProjectionHead(start)
@@ -106,14 +113,19 @@ class HeadModule(pl.LightningModule):
             self.register_buffer(f"start_{name}", torch.tensor(getattr(start, name)), persistent=False)
         self._make_optimizer, self._rates = make_optimizer, (lr, scalar_lr)
         self._keep, self._pull, self._steps, self._warmup = keep, pull, steps, warmup_steps
+        self._teacher_weight, self._temperature = teacher_weight, temperature
         self._found: list[list[float]] = []
 
     def training_step(self, batch: tuple[ConversationFeatures, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Return the listwise cross entropy of one batch."""
+        """Return the listwise cross entropy of one batch, and what a teacher adds to it."""
         given, rows = batch
         scores = self.head.dense(given, rows, self._keep) + self.head.lexical(given, rows)
         loss = -(given.gold[rows] * functional.log_softmax(scores, dim=-1)).sum(-1).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(rows))
+        if len(given.taught):
+            told = taught(scores, given.taught[rows], temperature=self._temperature)
+            self.log("train/taught", told, batch_size=len(rows))
+            loss = loss + self._teacher_weight * told
         return loss + self._pull * self._distance() if self._pull else loss
 
     def validation_step(self, batch: tuple[ConversationFeatures, Tensor], batch_idx: int) -> None:  # noqa: ARG002

@@ -106,6 +106,19 @@ def distillation(
     return temperature**2 * functional.kl_div(student, wanted, reduction="batchmean", log_target=True)
 
 
+def taught(scores: Float[Tensor, "b n"], teacher: Float[Tensor, "b n"], *, temperature: float) -> Float[Tensor, ""]:
+    """Return KL(softmax(teacher / T) || softmax(scores)) over what the teacher scored, mean over queries.
+
+    The student has a scale of its own, so the temperature is the teacher's alone. ``teacher`` is -inf where it says
+    nothing; a query of which it says nothing at all teaches nothing.
+    """
+    told = torch.isfinite(teacher)
+    wanted = functional.log_softmax((teacher / temperature).masked_fill(~told.any(1, keepdim=True), 0.0), dim=1)
+    student = functional.log_softmax(scores.masked_fill(~told & told.any(1, keepdim=True), -torch.inf), dim=1)
+    gap = torch.where(told, wanted - student, 0.0)
+    return (wanted.exp() * gap).sum(1).mean()
+
+
 def orthogonality(matrix: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Return ||M M' - I||^2 / n, n the shorter side: 0 for orthonormal rows (Brock et al. 2017, 1609.07093, eq. 3)."""
     short = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T

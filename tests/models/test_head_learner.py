@@ -11,6 +11,7 @@ from memshadow.errors import ConfigError, DataError
 from memshadow.models.hashing import HashingEmbedder
 from memshadow.models.head_learner import HeadLearner
 from memshadow.models.projected import ProjectedEmbedder
+from memshadow.models.teaching import Lesson
 from memshadow.training.learner import Learner
 from memshadow.training.options import TrainerOptions
 from memshadow.training.run import train
@@ -84,6 +85,9 @@ def learner(encoder=None, **changed):
         "questions_per_step": 4,
         "max_epochs": 8,
         "patience": 8,
+        "teacher": None,
+        "teacher_weight": 1.0,
+        "temperature": 1.0,
     }
     return HeadLearner(**{**given, **changed})
 
@@ -203,6 +207,57 @@ def test_nothing_to_learn_from_is_refused(tmp_path, which, said):
     talks[which] = [conversation(5, evidence=False)]
     with pytest.raises(DataError, match=f"{said} has a question with evidence"):
         learner().parts(*talks, cache=tmp_path, seed=0)
+
+
+class Prompter:
+    """A teacher that knows the answers: question n is answered by turn n, which it says of every question."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def lessons(self, conversations, *, cache):
+        for one in conversations:
+            self.asked += len(one.questions)
+            yield [Lesson(np.array([n, n + 1, n + 2]), np.array([6.0, 0.0, 0.0])) for n in range(len(one.questions))]
+
+
+def test_a_teacher_alone_teaches_where_no_question_has_evidence(tmp_path):
+    taught, prompter = [conversation(i, evidence=False) for i in range(6)], Prompter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = train(
+            learner(teacher=prompter, max_epochs=12, patience=12),
+            taught,
+            [conversation(8), conversation(9)],
+            folder=tmp_path / "run",
+            cache=tmp_path / "cache",
+            seed=1,
+            options=OPTIONS,
+            tracker=NullTracker(),
+        )
+    assert prompter.asked == 36
+    assert result.history[-1]["train/taught"] < result.history[0]["train/taught"] - 0.2
+    assert result.score > result.history[0]["val/ndcg@10"] + 0.05
+    assert result.history[-1]["train/loss"] == 0
+
+
+def test_a_lesson_of_no_weight_changes_nothing(trained, tmp_path):
+    silent = go(tmp_path / "silent", learner(teacher=Prompter(), teacher_weight=0.0))
+    weights = [(result.model / "model.safetensors").read_bytes() for result in (trained, silent)]
+    assert weights[0] == weights[1]
+    heard = go(tmp_path / "heard", learner(teacher=Prompter(), teacher_weight=1.0))
+    assert (heard.model / "model.safetensors").read_bytes() != weights[0]
+
+
+@pytest.mark.parametrize("wrong", [{"teacher_weight": -1.0}, {"temperature": 0.0}, {"temperature": float("nan")}])
+def test_a_weight_or_a_temperature_that_means_nothing_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"teacher_weight=.*temperature=.*at least 0, and above 0"):
+        learner(**wrong)
+
+
+def test_a_teacher_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match=r"teacher='ranker'; needed: null.*\+teacher@learner.teacher=NAME"):
+        learner(teacher="ranker")
 
 
 def test_a_width_below_the_encoders_is_refused():

@@ -85,6 +85,26 @@ def test_distillation_is_kl_times_temperature_squared():
     assert losses.distillation(SCORES, SCORES + 3, temperature=0.5).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_what_is_taught_is_kl_over_what_the_teacher_scored():
+    teacher = torch.tensor([[0.1, -torch.inf, 0.3], [0.3, 0.2, 0.1]])
+    first = (teacher[0, [0, 2]] / 0.5).softmax(0), SCORES[0, [0, 2]].softmax(0)
+    second = (teacher[1] / 0.5).softmax(0), SCORES[1].softmax(0)
+    wanted = sum((p * (p / q).log()).sum() for p, q in (first, second)) / 2
+    torch.testing.assert_close(losses.taught(SCORES, teacher, temperature=0.5), wanted)
+    assert losses.taught(SCORES, 2 * SCORES + 3, temperature=2.0).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_teacher_that_says_nothing_of_a_question_moves_nothing():
+    scores = SCORES.clone().requires_grad_()
+    teacher = torch.tensor([[-torch.inf] * 3, [5.0, -torch.inf, 0.0]])
+    loss = losses.taught(scores, teacher, temperature=1.0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert loss > 0
+    assert scores.grad[0].tolist() == [0, 0, 0]
+    assert scores.grad[1, 0] < 0 == scores.grad[1, 1] < scores.grad[1, 2]
+
+
 def test_orthogonality_is_nothing_for_orthonormal_rows_or_columns():
     wide = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0))).Q[:4]
     assert losses.orthogonality(wide).item() == pytest.approx(0, abs=1e-10)
