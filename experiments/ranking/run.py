@@ -14,21 +14,29 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from memshadow.cli._measure import context_fusions
 from memshadow.config import build, load
+from memshadow.data.index.base import Block
+from memshadow.data.index.promoted import PromotedBlock
 from memshadow.data.partition import folds, hold_out, leave_one_out
+from memshadow.memory.counting import ByteCounter
 from memshadow.memory.evaluation import Ranking, Scored, score, write_rankings
+from memshadow.memory.ranking import Asked, Ranked, Ranking as Order
 from memshadow.memory.recall.conversation import block_of, everything
 from memshadow.memory.recall.rankers.trained import TreeRanker, ranker_of
 from memshadow.memory.recall.retrieving import RankedRetriever, asked_of
 from memshadow.memory.recall.second import CrossEncoderLook, SecondLook
 from memshadow.memory.recall.staged import StagedRanking
 from memshadow.memory.retrieval import Retriever, baselines
+from memshadow.memory.service import Memory
+from memshadow.memory.supersession import KeyedRule
 from memshadow.models.base import Embedder
 from memshadow.models.cached import CachedEmbedder
 from memshadow.models.crossing import CrossEncoder
@@ -37,7 +45,7 @@ from memshadow.models.metrics import Estimate, estimate, ndcg
 from memshadow.training.origin import commit
 from memshadow.training.run import train
 from memshadow.training.tracker import NullTracker
-from memshadow.types import Conversation
+from memshadow.types import Conversation, Draft, Scope
 
 HERE = Path(__file__).parent
 METRICS = ("ndcg@10", "recall@10", "er@512", "session_hit@1", "mrr")
@@ -410,6 +418,60 @@ def speed(bench: Bench, command: str) -> list[dict[str, Any]]:
     return rows
 
 
+class _Timed:
+    """A ranking that keeps what each question cost it, in milliseconds of CPU."""
+
+    def __init__(self, ranking: Order) -> None:
+        self._ranking, self.spent = ranking, list[float]()
+
+    def rank(self, block: Block, allowed: Any, asked: Asked, *, k: int) -> Ranked:
+        """Rank as the one within does."""
+        before = time.process_time()
+        found = self._ranking.rank(block, allowed, asked, k=k)
+        self.spent.append((time.process_time() - before) * 1e3)
+        return found
+
+
+def served(bench: Bench, command: str) -> list[dict[str, Any]]:
+    """CPU milliseconds of ranking inside a memory in a folder, with the index that it is served with."""
+    rows = []
+    words = ["embedder=hashing", "embedder.dim=384", "tokenizer=bytes"]
+    scope = Scope(user="one")
+    for size in (1_000, 50_000):
+        composed = load("memory", [f"folder={bench.work / 'served' / str(size)}", *words])
+        config: Any = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
+        timed = _Timed(build(config.ranking))
+        parts = {name: build(config[name]) for name in ("store", "index", "embedder")}
+        with Memory(
+            **parts, ranking=timed, rule=KeyedRule(), counter=ByteCounter(), near_threshold=config.near_threshold
+        ) as memory:
+            lives = list(build(load("train", ["data=synthetic", f"data.memories={size}"]).data).conversations())
+            if not memory.stats(scope=scope).memories:
+                _tell(memory, lives, scope)
+            asked = [q.text for q in lives[0].questions][:100]
+            until = time.monotonic() + 300
+            while size > config.index.promote_at and time.monotonic() < until:
+                if isinstance(parts["index"].block(scope.owner), PromotedBlock):  # built beside the work
+                    break
+                time.sleep(1)
+            memory.search(asked[0], scope=scope)
+            timed.spent.clear()
+            for text in asked:
+                memory.search(text, k=10, scope=scope)
+        for name, value in (("median ms", np.median(timed.spent)), ("p95 ms", np.percentile(timed.spent, 95))):
+            e = Estimate(float(value), np.nan, np.nan, len(timed.spent))
+            rows.append(_row(f"{size} memories", "synthetic", "served", command, name, e) | {"ci95": []})
+    return rows
+
+
+def _tell(memory: Memory, lives: Sequence[Conversation], scope: Scope) -> None:
+    """Add all turns, session by session."""
+    for number, life in enumerate(lives):
+        for session, turns in groupby(life.memories, key=lambda m: m.session_id):
+            drafts = [Draft(text=m.text, speaker=m.speaker, happened_at=m.timestamp) for m in turns]
+            memory.add(drafts, scope=replace(scope, session=f"{number}-{session}"))
+
+
 def filters(bench: Bench, command: str) -> list[dict[str, Any]]:
     """The shipped ranker on synthetic lives, told who said the answer: by a filter, which leaves the context alone."""
     config = ["data=synthetic", "data.memories=3000", "data.seed=11"]
@@ -476,6 +538,7 @@ PARTS = {
     "ceilings": ceilings,
     "suites": suites,
     "speed": speed,
+    "served": served,
 }
 
 
