@@ -3,8 +3,8 @@
 A word ``name=value`` is a setting; every other word, and everything after ``--``, is text. A setting that a verb's YAML
 has as text, list or mapping is taken as it was typed, commas, quotes, emoji and all; numbers and yes/no are Hydra's. A
 word that looks like a setting and is none is refused: a slip must not be remembered as something said. With an ``@`` in
-its name a word is a setting where a part has the name on either side (``ranker@ranking.ranker=linear``), else text:
-people have addresses.
+its name a word is a setting where a part of a memory is called so (``ranker@ranking.ranker=linear``), else text: people
+have addresses.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from memshadow.types import Scope
 
 _INNER = r"(?P<inner>(?:\.[\w-]+)*(?:@(?P<place>[\w-]+)(?:\.[\w-]+)*)?)"
 _SETTING = re.compile(rf"(?P<mark>[+~]{{0,2}})(?P<name>[A-Za-z_][\w-]*){_INNER}=(?P<value>.*)", re.DOTALL)
+_PLACED = frozenset(("embedder", "index", "ranker", "ranking", "second", "store", "tokenizer", "view", "crossencoder"))
+"""Parts that a memory has, or that its parts have: before an ``@`` another name is somebody's address."""
+_PLACES = frozenset(("embedder", "ranking"))
+"""What holds parts of its own: behind an ``@`` it is no address either."""
+_LONGEST = 64
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
 
@@ -71,7 +76,7 @@ def understood(verb: str, argv: Sequence[str], *, reads: bool = True) -> Words:
     text: list[str] = []
     for word, after_dashes in _marked(argv):
         found = None if after_dashes else _SETTING.fullmatch(word)
-        if found is not None and found["place"] and (_is_part(found["name"]) or found["place"] in memory):
+        if found is not None and found["place"] and _is_placed(found["name"], found["place"]):
             others.append(word)
         elif found is None or found["place"]:
             text.append(word if after_dashes else _no_option(word))
@@ -97,8 +102,12 @@ def _marked(argv: Sequence[str]) -> list[tuple[str, bool]]:
     return [*((word, False) for word in argv[:end]), *((word, True) for word in argv[end + 1 :])]
 
 
+def _is_placed(name: str, place: str) -> bool:
+    return name in _PLACED or place in _PLACES
+
+
 def _is_part(name: str) -> bool:
-    return any((folder / name).is_dir() for folder in folders())
+    return len(name) <= _LONGEST and any((folder / name).is_dir() for folder in folders())
 
 
 def _meant(name: str, known: Sequence[str]) -> str:

@@ -146,3 +146,16 @@ def test_a_part_that_stands_within_another_is_told_with_its_place() -> None:
         understood("recall", ["ranker=minmax"])
     with pytest.raises(ConfigError, match=r"no setting 'trainer' .*-- 'trainer=cpu'"):
         understood("remember", ["trainer=cpu"])
+
+
+@pytest.mark.parametrize(
+    "word", ["data@me.com=1", "me@folder=x", "bob@store.example=5", f"{'a' * 300}@x=y", "task@home.org=no"]
+)
+def test_an_address_is_text_whatever_its_parts_are_called(word: str) -> None:
+    words = understood("remember", [word])
+    assert (words.memory, words.text) == ([], word)
+
+
+def test_a_long_word_before_an_equals_sign_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="has no setting"):
+        understood("remember", [f"{'a' * 300}=5"])

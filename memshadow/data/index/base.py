@@ -6,6 +6,7 @@ the columns that filters ask for, and the terms of each text. Ranking (``memshad
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from memshadow.types import Record, Scope
 
 HALF = 2**32 - 1
 """The lower half of 64 bits."""
+WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+"""A word of a name, once it is straight: "Speaker_1" has two, "O'Brien" one."""
 _STRAIGHT = str.maketrans(
     dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'") | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
 )
@@ -39,12 +42,13 @@ def straight(text: str) -> str:
 
 @lru_cache(maxsize=200_000)
 def voice_hash(name: str) -> int:
-    """Return 64 bits by which a speaker is known, whatever the case, the spaces and the apostrophes of the name.
+    """Return 64 bits by which a speaker is known, whatever its case, spaces, stops and apostrophes.
 
     The upper half is of its first word, the lower half of all of it: ``voice_hash("Ann")`` has the upper half of
     ``voice_hash("Ann Lee")`` twice.
     """
-    words = straight(name).casefold().split()
+    plain = straight(name).casefold()
+    words = WORD.findall(plain) or plain.split()
     return (text_hash(words[0] if words else "") & HALF) << 32 | text_hash(" ".join(words)) & HALF
 
 

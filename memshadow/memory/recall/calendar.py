@@ -58,6 +58,9 @@ def months(year: int, month: int, *, count: int = 1) -> Period:
 def part(of: Period, name: str) -> Period:
     """Return the share of a period that ``PARTS`` says, in whole days; less than a week stays as it is."""
     begin, length = of[0], (of[1] - of[0]).days
+    if name.endswith("half") and length in (365, 366):
+        middle = months(begin.year, begin.month + 6)[0]
+        return (begin, middle) if name == "first half" else (middle, of[1])
     first, last = PARTS[name]
     return of if length < 7 else (begin + int(first * length) * DAY, begin + round(last * length) * DAY)
 

@@ -44,7 +44,7 @@ _TENS = "twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties".
 _ORDINALS = ("first", "second", "third", "fourth")
 _MEASURE = r"dollars?|euros?|pounds?|bucks|calories|steps|miles?|meters?|metres?|feet|points?|words|people|times"
 _FULL_YEAR = rf"(?:19|20)\d\d(?!\d|[.,]\d|%| (?:{_MEASURE})\b)"
-_YEAR = rf"(?:(?:, ?| )(?:of )?(?P<year>{_FULL_YEAR})\b| ['’](?P<short>\d\d)\b)"
+_YEAR = rf"(?:(?:, ?| )(?:of )?(?P<year>{_FULL_YEAR})\b|(?: of)? ['’](?P<short>\d\d)\b)"
 _NTH = r"(?P<nth>st|nd|rd|th)"
 _TO = r" ?(?:-|–|to|and|until|till|through) ?"
 _NEAR = 5
@@ -128,7 +128,9 @@ def _of_digits(said: dict[str, str], seen: Seen) -> Iterator[Period]:  # noqa: A
     if "iso" in said:
         yield day(datetime.fromisoformat(said["iso"]).replace(tzinfo=UTC))
     else:
-        yield months(int(said["year"]), int(said["number"]))
+        year, number_ = int(said["year"]), int(said["number"])
+        both = (year + 1) % 100 == number_  # 2010-11 may be November, and the season from one year to the next
+        yield months(year, 1, count=24) if both else months(year, number_)
 
 
 def _of_year(said: dict[str, str], seen: Seen) -> Iterator[Period]:
@@ -223,7 +225,7 @@ _FORMS = (
     ),
     _form(  # the weekend before last
         rf"\b(?P<unit>weekend|week|month|year|{_SEASON}|{_WEEKDAY}) (?P<turn>before last|after next)\b"
-        rf"(?! (?:week|month|year|night|{_SEASON}|{_WEEKDAY}|{MONTH}))",
+        rf"(?! (?:week|month|year|night|easter|birthday|{_SEASON}|{_WEEKDAY}|{MONTH}|{_FEAST})\b)",
         _of_turn,
         "last",
         "next",

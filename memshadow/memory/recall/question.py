@@ -33,6 +33,8 @@ _WORDS = frozenset(
 _AUXILIARY = frozenset(("will", "may"))
 _LONGEST_NAME = 3  # words
 _MOST_YEARS = 100
+_YEARS = range(2, 9999)
+"""Of those at the ends of the calendar nothing has a day before, or after."""
 _WHEN = re.compile(
     r"\bwhen\b|\b(?:what|which) (?:date|day|month|year|time|week)\b"
     r"|\bhow long\b|\bhow many (?:days|weeks|months|years)\b",
@@ -75,7 +77,7 @@ def question_of(text: str, said: Said, *, now: datetime | None = None, event: Ev
     text = text[:_LOOKED_AT]
     named: dict[int, set[str]] = {}
     for phrase in _phrases(straight(text)) if len(said.names) > 1 else ():
-        number = _speaker(phrase, said, lower=text.islower())
+        number = _speaker(phrase, said)
         if number is not None:
             named.setdefault(number, set()).update(terms(phrase))
     return Question(
@@ -88,17 +90,17 @@ def question_of(text: str, said: Said, *, now: datetime | None = None, event: Ev
     )
 
 
-def _speaker(phrase: str, said: Said, *, lower: bool) -> int | None:
+def _speaker(phrase: str, said: Said) -> int | None:
     """Return whose name this is, in whatever case, or whose first name, where one alone has it.
 
-    A first name alone is written with a capital, but where everything is lower case: "team" is not "Team Green".
+    A first name alone is written with a capital: "support" is not "Support Bot".
     """
     word = phrase.lower() in _WORDS
     if word and not phrase.istitle():
         return None
     code = voice_hash(phrase) & HALF
     number = said.whole_names.get(code)
-    common = not (word or terms(phrase)) or (phrase.islower() and not lower)  # "the" is not "the Cook"
+    common = not (word or terms(phrase)) or phrase.islower()  # "the" is not "the Cook"
     return number if number is not None or " " in phrase or common else said.first_names.get(code)
 
 
@@ -114,12 +116,13 @@ def _spans(text: str, said: Said, now: datetime | None, event: Event | None) -> 
 
 def _years(said: Said) -> Sequence[int]:
     """Return the years of the scope: all from the first to the last, where a wrong date does not make them many."""
-    years = range(_moment(said.first).year, _moment(said.last).year + 1)
+    years = range(max(_moment(said.first).year, _YEARS[0]), min(_moment(said.last).year, _YEARS[-1]) + 1)
     if len(years) <= _MOST_YEARS:
         return years
     known = said.happened[said.happened != UNKNOWN].view("datetime64[us]").astype("datetime64[Y]")
     found, counts = np.unique(known.astype(np.int64) + _EPOCH.year, return_counts=True)
-    return sorted(found[np.argsort(-counts, kind="stable")][:_MOST_YEARS].tolist())
+    often = found[np.argsort(-counts, kind="stable")].tolist()
+    return sorted([year for year in often if year in _YEARS][:_MOST_YEARS])
 
 
 def _moment(microseconds_: int) -> datetime:

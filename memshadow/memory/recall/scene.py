@@ -217,7 +217,7 @@ def _packed_order(values: Float[ndarray, " n"]) -> Int64[ndarray, " n"]:
     keys.sort()
     keys &= low
     falling = values[keys]
-    if (falling[1:] > falling[:-1]).any():
+    if not (falling[1:] <= falling[:-1]).all():  # nor where one is no number
         return np.argsort(-values, kind="stable")
     return keys
 

@@ -40,7 +40,7 @@ def named(text, names=NAMES):
         ("Who is Mary? Who is Lou?", ["Mary Lou"]),
         ("Who is Lou?", []),
         ("What did MARY say?", ["Mary Lou"]),
-        ("what did mary say", ["Mary Lou"]),
+        ("what did mary say", []),  # a first name alone has its capital: "support" is not "Support Bot"
         ("What did mary say?", []),
         ("WHERE IS O\u2019BRIEN", ["O'Brien"]),
         ("Is it O\u02bcbrien\u2019s?", ["O'Brien"]),
@@ -69,7 +69,7 @@ def test_names_are_known_in_many_forms(text, right):
         ("What did Ann Lee say?", ["Ann Lee"]),
         ("What did Bo say?", ["Bo Ek"]),
         ("What did bo say?", []),
-        ("what did bo say", ["Bo Ek"]),
+        ("what did bo say", []),
         ("Bo's dog", ["Bo Ek"]),
         ("Is it Ek?", []),
         ("Will we meet?", []),
@@ -168,7 +168,7 @@ def test_a_month_is_of_every_year_of_the_scope():
 def test_a_wrong_date_does_not_make_thousands_of_years():
     wrong = (datetime(1, 1, 1, tzinfo=UTC) - START).days
     place = told([turn("a", day=wrong), turn("b", day=0), turn("c", day=-700)])
-    assert question_of("in June", place).spans == tuple((at(y, 6, 1), at(y, 7, 1)) for y in (1, 2022, 2024))
+    assert question_of("in June", place).spans == tuple((at(y, 6, 1), at(y, 7, 1)) for y in (2022, 2024))
     every = told([turn("a", day=365.25 * n) for n in range(-300, 0)])
     assert len(question_of("in June", every).spans) == 100
 
@@ -189,3 +189,22 @@ def test_a_hundred_thousand_characters_cost_little(piece):
 def test_a_name_that_is_a_word_counts_as_a_name_only_where_it_is_written_as_one(text, named):
     here = block([turn("hello", speaker="Will"), turn("hello", speaker="May"), turn("hello", speaker="Ann")])
     assert len(question_of(text, said(here, mask(here.size))).named) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("what did Speaker_1 say", ["Speaker_1"]),
+        ("What did Speaker_3 say?", []),
+        ("Where does Dr. Smith work?", ["Dr. Smith"]),
+        ("Where does Mr T live?", ["Mr. T"]),
+    ],
+)
+def test_names_with_signs_in_them_are_known(text, right):
+    assert named(text, ("Speaker_1", "Speaker_2", "ann 2", "Dr. Smith", "Mr. T")) == right
+
+
+def test_a_date_without_an_end_silences_no_month():
+    never = (datetime(9999, 12, 31, tzinfo=UTC) - START).days
+    place = told([turn("a", day=0), turn("b", day=never)])
+    assert question_of("in December", place).spans == ((at(2024, 12, 1), at(2025, 1, 1)),)

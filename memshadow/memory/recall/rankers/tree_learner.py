@@ -184,7 +184,7 @@ class TreeModule(RankerModule):
     threshold: Tensor
     left: Tensor
     value: Tensor
-    count: Tensor
+    counts: Tensor
 
     def __init__(self, grower: Grower, held_out: Sequence[Example], *, shape: Shape, base: float) -> None:
         super().__init__(held_out, base=base)
@@ -196,12 +196,12 @@ class TreeModule(RankerModule):
         self.register_buffer("threshold", torch.full((most, leaves - 1), torch.inf))
         self.register_buffer("left", torch.full((most, leaves - 1), -1, dtype=torch.int16))
         self.register_buffer("value", torch.zeros(most, leaves))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("counts", torch.zeros(shape.forests, dtype=torch.int64))
         self._idle = torch.nn.Parameter(torch.zeros(1))  # Lightning counts steps by its optimiser
 
     def forest(self) -> Forest:
         """Return what has been grown: all forests as one, whose sum is their mean."""
-        return self._of(slice(0, max(int(self.count), 1)), share=1 / self._shape.forests)
+        return self._of(slice(0, max(int(self.counts.sum()), 1)), share=1 / self._shape.forests)
 
     def training_step(self, batch: int, _: int) -> Tensor:
         """Grow some trees in every forest; the loss is that of the parameter that stands still."""
@@ -209,8 +209,8 @@ class TreeModule(RankerModule):
         for number in range(self._shape.forests):
             new = self._grower.grown(said[number], self._shape.trees, batch + number)
             said[number] = said[number] + self._grower.said(new)
-            self._keep(new)
-        self.log("train/trees", float(self.count), batch_size=1)
+            self._keep(new, number)
+        self.log("train/trees", float(self.counts.sum()), batch_size=1)
         return self._idle.sum()
 
     def _recalled(self) -> list[Float[ndarray, " all"] | float]:
@@ -227,14 +227,14 @@ class TreeModule(RankerModule):
         )
         return Forest(feature, threshold, left.view(np.uint16), value * np.float32(share))
 
-    def _keep(self, new: Forest) -> None:
-        first, (grown, nodes) = int(self.count), new.feature.shape
+    def _keep(self, new: Forest, number: int) -> None:
+        first, (grown, nodes) = int(self.counts.sum()), new.feature.shape
         for name, array in new.tensors().items():
             width = nodes + 1 if name == "value" else nodes
             rows = torch.from_numpy(array.view(np.int16) if name == "left" else array)
             getattr(self, name)[first : first + grown, :width] = rows.to(self.device)
         self.growth[first : first + grown] = self.growth.max() + 1
-        self.count += grown
+        self.counts[number] += grown
 
     def learned(self, table: Float32[ndarray, "features c"]) -> Float[ndarray, " c"]:
         """Return the sums of leaves."""

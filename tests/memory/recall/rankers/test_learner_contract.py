@@ -10,7 +10,7 @@ pl = pytest.importorskip("pytorch_lightning")
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightgbm")
 
-from memshadow.errors import ConfigError, DataError
+from memshadow.errors import CheckpointError, ConfigError, DataError
 from memshadow.memory.recall.rankers.trained import ranker_of
 from memshadow.training.learner import Learner
 from memshadow.types import Conversation
@@ -121,6 +121,12 @@ def test_a_cut_leaves_no_trace_in_any_of_several_forests(tmp_path):
     whole = taught(tmp_path / "whole", learner("trees", of))
     cut_at(2, tmp_path / "cut", learner("trees", of))
     assert weights(taught(tmp_path / "cut", learner("trees", of))) == weights(whole)
+
+
+def test_what_was_grown_in_one_forest_does_not_go_on_in_two(tmp_path):
+    cut_at(2, tmp_path, learner("trees", "learner.max_epochs=4"))
+    with pytest.raises(CheckpointError, match="counts"):  # as many trees in all: four epochs of one, two of two
+        taught(tmp_path, learner("trees", "learner.max_epochs=2", "learner.forests=2"))
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
