@@ -13,14 +13,13 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from memshadow.data.index.base import HALF, straight, voice_hash
+from memshadow.data.index.base import HALF, WORD, straight, voice_hash
 from memshadow.data.index.columns import UNKNOWN, microseconds
 from memshadow.memory.recall.said import Said
 from memshadow.memory.recall.when import Relation, asks_current, spans
 from memshadow.models.lexical import terms
 
-_WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*", re.UNICODE)
-_POSSESSIVE = re.compile(r"['\u2019]s?$")
+_POSSESSIVE = re.compile(r"'s?$")
 _LOOKED_AT = 2_000  # characters: a question is a sentence or a few; what is pasted behind it names nobody
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORDS = frozenset(
@@ -137,7 +136,7 @@ def _bounds(start: float, end: float, relation: Relation) -> tuple[float, float]
 
 def _phrases(text: str) -> Iterator[str]:
     """Yield every run of one to three words, without a closing possessive."""
-    found = _WORD.findall(text)
+    found = WORD.findall(text)
     if found and found[0].lower() in _AUXILIARY:  # "Will you", "May I": the capital is the sentence's
         found = found[1:]
     bare = [_POSSESSIVE.sub("", word) for word in found]

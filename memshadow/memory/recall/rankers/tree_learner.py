@@ -207,7 +207,7 @@ class TreeModule(RankerModule):
         """Grow some trees in every forest; the loss is that of the parameter that stands still."""
         said = self._said = self._said or self._recalled()
         for number in range(self._shape.forests):
-            new = self._grower.grown(said[number], self._shape.trees, batch + number)
+            new = self._grower.grown(said[number], self._shape.trees, (batch + number) % 2**31)
             said[number] = said[number] + self._grower.said(new)
             self._keep(new, number)
         self.log("train/trees", float(self.counts.sum()), batch_size=1)
