@@ -40,8 +40,8 @@ class Occasions(Suite):
         kinds: how many kinds a conversation gets.
         times: how often each happens.
         seed: another seed, other things at other times.
-        pool: ``all`` kinds, or every second one (``even``, ``odd``): what learns from some is measured on the others. The
-            words for times, the events that others are dated by and the replies are the same in both.
+        pool: ``all`` kinds, or every second one (``even``, ``odd``): what learns from some is measured on the others.
+            The words for times, the events that others are dated by and the replies are the same in both.
 
     Raises:
         ConfigError: a number is out of its range, or there is no such pool.
