@@ -118,7 +118,8 @@ def looked(bench: Bench, command: str) -> list[dict[str, Any]]:
     """CPU milliseconds of a question to one user's 1,000 memories, beyond encoding, with a cross-encoder behind."""
     lives = build(load("train", ["data=synthetic", "data.memories=1000"]).data).conversations()
     life = max(lives, key=lambda one: len(one.memories))
-    ranking = build(load("memory", ["ranking=cross_encoder"]).ranking)
+    config = load("memory", ["ranking=cross_encoder"]).ranking
+    ranking = build(config)
     block = block_of(life, bench.encoder)
     asked = [asked_of(block, everything(block), q.text, bench.encoder, life.memories) for q in life.questions[:60]]
     timed = _Timed(ranking, time.process_time)  # the model may run in threads of its own
@@ -127,6 +128,6 @@ def looked(bench: Bench, command: str) -> list[dict[str, Any]]:
     spent, rows = timed.spent[1:], []
     for name, value in (("median ms", np.median(spent)), ("p95 ms", np.percentile(spent, 95))):
         e = Estimate(float(value), np.nan, np.nan, len(spent))
-        system = f"{len(life.memories)} memories, 6 read"
+        system = f"{len(life.memories)} memories, {config.second.k} read"
         rows.append(row(system, "synthetic", "looked", command, name, e) | {"ci95": []})
     return rows
