@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _DECLINED = 1
 _WIDEST = 300
+_BARE = str.maketrans("", "", "[]")
+_KINDS = {"conversations": "conversations", "utterances": "utterances", "pairs": "pairs", "episodes": "tasks"}
 
 
 def main(argv: list[str]) -> int | None:
@@ -151,7 +153,7 @@ def _corpora() -> Iterator[tuple[str, Any]]:
 
 
 def _kind(corpus: Any) -> str:
-    return next(kind for kind in ("conversations", "utterances", "pairs") if hasattr(corpus, kind))
+    return next(kind for method, kind in _KINDS.items() if hasattr(corpus, method))
 
 
 def _home() -> Path:
@@ -255,8 +257,19 @@ def _lines(corpus: Any) -> Iterator[str]:
         yield from (line for conversation in corpus.conversations() for line in _conversation_lines(conversation))
     elif hasattr(corpus, "utterances"):
         yield from (f"{one.split:>9}  {one.domain} {one.label}: {one.text}" for one in corpus.utterances())
+    elif hasattr(corpus, "episodes"):
+        yield from _task_lines(corpus)
     else:
         yield from (f"{one.similarity:.2f}  {one.first} | {one.second}" for one in corpus.pairs())
+
+
+def _task_lines(corpus: Any) -> Iterator[str]:
+    """Yield five points of task after task, each as input -> target."""
+    episodes = corpus.episodes("train", shots=5, queries=1)
+    for number in count():
+        points, values, *_ = episodes.batch(number, tasks=1, seed=0)
+        told = (f"{x} -> {y}".translate(_BARE) for x, y in zip(points[0].round(2), values[0].round(2), strict=True))
+        yield f"task {number}  {'  '.join(told)}"
 
 
 def _conversation_lines(conversation: Conversation) -> Iterator[str]:

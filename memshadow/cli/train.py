@@ -14,14 +14,15 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memshadow.cli._tasks import learns_tasks, measured, parts
 from memshadow.config import build, load, plain
 from memshadow.errors import ConfigError
 from memshadow.training.record import RunRecord, read_record
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from rich.table import Table
 
-    from memshadow.data.corpora.base import ConversationCorpus
     from memshadow.data.partition import Split
     from memshadow.memory.evaluation import Scored
     from memshadow.memory.recall.viewing import Viewer
@@ -114,15 +115,20 @@ def _silent() -> Tracker:
 
 @dataclass(frozen=True, kw_only=True)
 class _Split:
-    corpus: ConversationCorpus
-    training: Sequence[Conversation]
-    validation: Sequence[Conversation]
-    held_out: Sequence[Conversation]
+    corpus: Any
+    """A corpus of conversations, of texts with classes, or of tasks."""
+    training: Sequence[Any]
+    validation: Sequence[Any]
+    held_out: Sequence[Any]
+    """Conversations, or parts of a set of tasks."""
 
 
 def _split(config: DictConfig) -> _Split:
-    """Read the corpus and part its conversations three ways; never within one."""
+    """Read the corpus and part its conversations three ways; never within one. Tasks are parted by their corpus."""
     corpus = build(config.data)
+    if learns_tasks(config):
+        training, validation, held_out = parts(corpus)
+        return _Split(corpus=corpus, training=[training], validation=[validation], held_out=[held_out])
     if not hasattr(type(corpus), "conversations"):  # isinstance of a protocol would read the files, to fingerprint them
         raise ConfigError(f"data={_choice(config.data)} holds no conversations; train on one that does, e.g. locomo.")
     conversations = list(corpus.conversations())
@@ -209,6 +215,7 @@ class _Outcome:
     result: TrainResult
     figures: dict[str, float]
     scored: Sequence[Scored] = ()
+    table: Table | None = None
     verdict: str = ""
 
 
@@ -250,7 +257,9 @@ def _signed(outcome: _Outcome, record: RunRecord, split: _Split) -> None:
 
 
 def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tracker) -> _Outcome:
-    """Evaluate on the held-out conversations, log what came of it, and let the model challenge the champion."""
+    """Evaluate on what was held out, log what came of it, and let the model challenge the champion."""
+    if learns_tasks(config):
+        return _measured_tasks(config, split, outcome, tracker)
     from memshadow.cli._measure import figures_of, held_out_table
     from memshadow.memory.evaluation import SHOWN, result_rows
     from memshadow.models.cached import CachedEmbedder
@@ -269,6 +278,15 @@ def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tra
         tracker.log_figure(name, figure)
     verdict = _challenge(config, split, scored, encoder, model=model, tracker=tracker)
     return replace(outcome, figures=figures, scored=scored, verdict=verdict)
+
+
+def _measured_tasks(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tracker) -> _Outcome:
+    """Evaluate on tasks of the held-out part; the model is registered and challenges none: tasks have no champion."""
+    result = outcome.result
+    found, table = measured(config, result.model, split.held_out[0], result.history, step=result.steps, tracker=tracker)
+    said = {"data": split.corpus.name, "weights_may_ship": str(split.corpus.weights_may_ship).lower()}
+    tracker.register_model(f"{config.model_name}-meta", result.model, tags=said)
+    return replace(outcome, figures=outcome.figures | found, table=table)
 
 
 def _challenge(
@@ -324,10 +342,13 @@ def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:
         asked = len(outcome.scored[0].rankings)
         title = f"{split.corpus.name}: {asked} questions on {len(split.held_out)} conversations never seen, in points"
         console.print(table(outcome.scored, subject=outcome.scored[-1].system, title=title))
+    if outcome.table:
+        console.print(outcome.table)
     sizes = f"{len(split.training)} training, {len(split.validation)} validation, {len(split.held_out)} held out"
+    of_what = "parts of tasks" if outcome.table else "conversations"
     took = f"{result.seconds:.0f} s after {result.preparing_s:.0f} s of encoding"
     console.print(f"  trained    {result.epochs} epochs in {took}, best at {result.best_epoch + 1}")
-    console.print(f"  data       {split.corpus.name}: {sizes} conversations")
+    console.print(f"  data       {split.corpus.name}: {sizes} {of_what}")
     console.print(f"  model      {result.model}")
     console.print(f"  run        {folder}  (memshadow runs list, memshadow ui)")
     if outcome.verdict:

@@ -132,6 +132,29 @@ def ndcg_over_dims(
     return figure
 
 
+def over_steps(
+    curves: Mapping[str, Sequence[Mapping[str, float]]], *, title: str = "New tasks, by inner steps"
+) -> Figure:
+    """Draw a score over the inner steps of learning a task, one line per system, its 95 % interval shaded.
+
+    ``curves`` maps a system to rows with ``steps``, ``score`` and ``half_width``. Scores below 0 are errors with their
+    sign turned; they are drawn as errors.
+    """
+    errors = any(row["score"] < 0 for rows in curves.values() for row in rows)
+    sign = -1.0 if errors else 1.0
+    with _figure(width=6.4, height=4.0) as (figure, (ax,)):
+        for number, (system, rows) in enumerate(curves.items()):
+            x, colour = [row["steps"] for row in rows], PALETTE[number % len(PALETTE)]
+            middle = sign * np.array([row["score"] for row in rows])
+            width = np.array([row["half_width"] for row in rows])
+            marker = _MARKERS[number % len(_MARKERS)]
+            ax.plot(x, middle, color=colour, marker=marker, markersize=5, label=system)
+            ax.fill_between(x, middle - width, middle + width, color=colour, alpha=0.15, linewidth=0)
+        ax.set(title=title, xlabel="inner steps", ylabel="squared error" if errors else "accuracy")
+        _legend(ax)
+    return figure
+
+
 def memory_map(
     vectors: Float[ndarray, "n dim"], labels: Sequence[str], *, most_labels: int = 6, title: str = "A map of memories"
 ) -> Figure:

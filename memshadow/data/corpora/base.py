@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
+from memshadow.data.episodes import Episodes
 from memshadow.types import Conversation, LabelledText, TextPair
 
 
@@ -67,4 +68,26 @@ class PairCorpus(Protocol):
 
     def pairs(self) -> Iterator[TextPair]:
         """Yield the pairs in a fixed order."""
+        ...
+
+
+@runtime_checkable
+class TaskCorpus(Protocol):
+    """A family of learning tasks that is drawn, not read: no texts. Fields as above.
+
+    The corners: the parts are "train", "valid" and "test"; no task of one part is met in another; the same arguments
+    give the same tasks; another part, or a number below 1, raises ``DataError``.
+    """
+
+    name: str
+    licence: str
+    weights_may_ship: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a short hash of the family's settings."""
+        ...
+
+    def episodes(self, part: str, *, shots: int, queries: int) -> Episodes:
+        """Return the source of a part's tasks, of ``shots`` points to learn from and ``queries`` to be asked."""
         ...

@@ -1,0 +1,82 @@
+"""The inner loop of MAML: gradient steps on each task's support set, as a pure function of weights and examples.
+
+Finn, Abbeel, Levine 2017 (arXiv 1703.03400), eq. 1: theta'_i = theta - alpha grad_theta L_i(theta), repeated ``steps``
+times. All tasks step together: weights have a leading axis of tasks, and as no task's loss depends on another's
+weights, the gradient of the sum of losses is each task's own gradient. Knows no outer loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from memshadow.meta.losses import TaskLoss
+from memshadow.meta.networks import Network, Params
+
+Rates = float | Mapping[str, Tensor]
+"""The inner learning rate: one for all, or one for each weight by name (Meta-SGD)."""
+
+
+def adapt(
+    network: Network,
+    params: Params,
+    support: Tensor,
+    targets: Tensor,
+    *,
+    loss: TaskLoss,
+    rates: Rates,
+    steps: int,
+    second_order: bool,
+    only: Collection[str] | None = None,
+) -> Params:
+    """Return each task's weights after ``steps`` gradient steps on its support set.
+
+    Differentiable in ``params`` and in ``rates``; nothing that is given is changed.
+
+    Args:
+        network: applies the weights.
+        params: a set of weights a task (:func:`~memshadow.meta.networks.stacked`).
+        support: ``[t s d]``.
+        targets: ``[t s o]`` numbers or ``[t s]`` classes.
+        loss: what each step lowers.
+        rates: alpha.
+        steps: how many; 0 gives ``params`` back.
+        second_order: whether the way back goes through the inner gradients too (MAML), or takes them as given (FOMAML,
+            sec. 5.2 there).
+        only: names of the weights that adapt; ``None``: all.
+    """
+    moving = {name: params[name] for name in (params if only is None else only)}
+    for _ in range(steps):
+        moving = _stepped(network, params | moving, moving, support, targets, loss, rates, second_order)
+    return params | moving
+
+
+def _stepped(
+    network: Network,
+    params: Params,
+    moving: Params,
+    support: Tensor,
+    targets: Tensor,
+    loss: TaskLoss,
+    rates: Rates,
+    second_order: bool,
+) -> Params:
+    """Return the moving weights one step further."""
+    with torch.enable_grad():
+        moving = {name: _tracked(value) for name, value in moving.items()}
+        total = loss(network(params | moving, support), targets).sum()
+        found = torch.autograd.grad(total, list(moving.values()), create_graph=second_order)
+    return {
+        name: value - _rate(rates, name) * gradient
+        for (name, value), gradient in zip(moving.items(), found, strict=True)
+    }
+
+
+def _tracked(value: Tensor) -> Tensor:
+    return value if value.requires_grad else value.detach().requires_grad_()
+
+
+def _rate(rates: Rates, name: str) -> float | Tensor:
+    return rates[name] if isinstance(rates, Mapping) else rates
