@@ -344,11 +344,11 @@ def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:
         console.print(table(outcome.scored, subject=outcome.scored[-1].system, title=title))
     if outcome.table:
         console.print(outcome.table)
-    sizes = f"{len(split.training)} training, {len(split.validation)} validation, {len(split.held_out)} held out"
-    of_what = "parts of tasks" if outcome.table else "conversations"
+    counts = f"{len(split.training)} training, {len(split.validation)} validation, {len(split.held_out)} held out"
+    sizes = "tasks of three parts that share none" if outcome.table else f"{counts} conversations"
     took = f"{result.seconds:.0f} s after {result.preparing_s:.0f} s of encoding"
     console.print(f"  trained    {result.epochs} epochs in {took}, best at {result.best_epoch + 1}")
-    console.print(f"  data       {split.corpus.name}: {sizes} {of_what}")
+    console.print(f"  data       {split.corpus.name}: {sizes}")
     console.print(f"  model      {result.model}")
     console.print(f"  run        {folder}  (memshadow runs list, memshadow ui)")
     if outcome.verdict:

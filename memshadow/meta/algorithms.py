@@ -58,6 +58,10 @@ class Algorithm(Protocol):
         """Return the loss of a batch of tasks."""
         ...
 
+    def check(self, network: Network, tasks: TaskBatch) -> None:
+        """Raise ConfigError where tasks like these cannot be learned with this network."""
+        ...
+
 
 class _Variant:
     """What most variants share: the outer loss is the query loss of what was fitted (Finn et al. 2017, eq. 2)."""
@@ -74,6 +78,15 @@ class _Variant:
     ) -> Fitted:
         """Learn each task from its support set."""
         raise NotImplementedError
+
+    def check(self, network: Network, tasks: TaskBatch) -> None:
+        """Raise ConfigError where the rows are not as wide as the inputs, or the last layer has too few outputs."""
+        _check_width(network, tasks)
+        if tasks.ways > network.outputs:
+            raise ConfigError(
+                f"a task has {tasks.ways} classes or numbers to predict, the network {network.outputs} outputs; "
+                f"set learner.network.outputs={tasks.ways}."
+            )
 
     def outer(self, network: Network, learned: Params, tasks: TaskBatch) -> Outer:
         """Return the mean query loss of the fitted tasks, twice: it is what is lowered."""
@@ -111,7 +124,6 @@ class Maml(_Variant):
             rates=self._rates(learned),
             steps=self.steps if steps is None else steps,
             second_order=self.second_order,
-            only=self._adapting(network),
         )
         return lambda inputs: network(adapted, inputs)
 
@@ -120,9 +132,6 @@ class Maml(_Variant):
 
     def _rates(self, learned: Params) -> Rates:  # noqa: ARG002 - those that learn their rates read them there
         return self.inner_lr
-
-    def _adapting(self, network: Network) -> tuple[str, ...] | None:  # noqa: ARG002 - those that adapt a part ask it
-        return None
 
 
 class FirstOrderMaml(Maml):
@@ -139,8 +148,43 @@ class Anil(Maml):
 
     name = "anil"
 
-    def _adapting(self, network: Network) -> tuple[str, ...]:
-        return network.head
+    def fit(
+        self, network: Network, learned: Params, support: Tensor, targets: Tensor, *, steps: int | None = None
+    ) -> Fitted:
+        """Learn each task's last layer; what it reads is worked out once."""
+        begin = stacked(learned, len(support))
+        adapted = adapt(
+            _LastLayer(network),
+            begin,
+            network.embed(begin, support),
+            targets,
+            loss=task_loss(targets),
+            rates=self.inner_lr,
+            steps=self.steps if steps is None else steps,
+            second_order=self.second_order,
+            only=network.head,
+        )
+        return lambda inputs: network(adapted, inputs)
+
+
+class _LastLayer:
+    """A network's last layer as a network of its own: it reads what the others embed to."""
+
+    def __init__(self, network: Network) -> None:
+        self.head, self.inputs, self.outputs = network.head, network.inputs, network.outputs
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Return nothing: its weights are those of the whole."""
+        raise NotImplementedError
+
+    def embed(self, params: Params, inputs: Tensor) -> Tensor:  # noqa: ARG002 - the protocol's
+        """Return the inputs."""
+        return inputs
+
+    def __call__(self, params: Params, inputs: Tensor) -> Tensor:
+        """Return the outputs of each task's own weights."""
+        weight, bias = (params[name] for name in self.head)
+        return affine(inputs, weight, bias)
 
 
 class MetaSgd(Maml):
@@ -221,8 +265,14 @@ class ProtoMaml(Maml):
 
     def init(self, network: Network, generator: torch.Generator) -> Params:
         """Return the weights before the last layer, and the logarithm of the scale."""
-        body = {name: value for name, value in network.init(generator).items() if name not in network.head}
+        body = _body(network, generator)
         return body | {"log_scale": torch.tensor(math.log(self._scale))}
+
+    def check(self, network: Network, tasks: TaskBatch) -> None:
+        """Raise ConfigError where the rows are not as wide as the inputs; the last layer is made for each task."""
+        if tasks.support_targets.is_floating_point():
+            raise ConfigError("numbers are to be predicted, and prototypes are of classes; take maml or ridge.")
+        _check_width(network, tasks)
 
     def fit(
         self, network: Network, learned: Params, support: Tensor, targets: Tensor, *, steps: int | None = None
@@ -264,9 +314,13 @@ class Ridge(_Variant):
 
     def init(self, network: Network, generator: torch.Generator) -> Params:
         """Return the weights before the last layer, log lambda, log a and b."""
-        body = {name: value for name, value in network.init(generator).items() if name not in network.head}
+        body = _body(network, generator)
         own = {"log_weight": math.log(self._weight), "log_gain": math.log(self._scale), "offset": 0.0}
         return body | {name: torch.tensor(value) for name, value in own.items()}
+
+    def check(self, network: Network, tasks: TaskBatch) -> None:
+        """Raise ConfigError where the rows are not as wide as the inputs; the last layer is made for each task."""
+        _check_width(network, tasks)
 
     def fit(
         self, network: Network, learned: Params, support: Tensor, targets: Tensor, *, steps: int | None = None
@@ -281,6 +335,11 @@ class Ridge(_Variant):
             solved = torch.zeros_like(solved)
         gain, offset = learned["log_gain"].exp(), learned["offset"]
         return lambda inputs: gain * (network.embed(body, inputs) @ solved) + offset
+
+
+def _body(network: Network, generator: torch.Generator) -> Params:
+    """Return new weights of all but the last layer."""
+    return {name: value for name, value in network.init(generator).items() if name not in network.head}
 
 
 def one_hot(targets: Tensor) -> Float[Tensor, "t s w"]:
@@ -299,6 +358,15 @@ def prototypes(rows: Float[Tensor, "t s h"], targets: Tensor) -> Float[Tensor, "
         raise DataError("the targets are numbers; prototypes need classes, counted from 0.")
     coded = one_hot(targets)
     return coded.mT @ rows / coded.sum(1).unsqueeze(-1)
+
+
+def _check_width(network: Network, tasks: TaskBatch) -> None:
+    width = tasks.support.shape[-1]
+    if width != network.inputs:
+        raise ConfigError(
+            f"the tasks are rows of {width} numbers, and the network reads {network.inputs}; "
+            f"set learner.network.inputs={width}."
+        )
 
 
 def _check(inner_lr: float, steps: int) -> None:

@@ -77,11 +77,14 @@ class MetaLearner:
 
         Raises:
             DataError: tasks as asked for cannot be drawn from the parts.
+            ConfigError: the network does not fit the tasks.
         """
         module = MetaModule(network=self.network, algorithm=self.algorithm, optimizer=self._optimizer, seed=seed)
+        learned, watched = (self.episodes(part[0], cache=cache) for part in (training, validation))
+        self.algorithm.check(self.network, TaskBatch.of(learned.batch(0, tasks=1, seed=seed)))
         data = MetaData(
-            self.episodes(training[0], cache=cache),
-            self.episodes(validation[0], cache=cache),
+            learned,
+            watched,
             tasks=self._tasks,
             steps=self._steps,
             validation_tasks=self._validation,

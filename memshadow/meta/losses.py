@@ -14,7 +14,7 @@ TaskLoss = Callable[[Tensor, Tensor], Tensor]
 
 def squared_error(outputs: Float[Tensor, "t n o"], targets: Float[Tensor, "t n o"]) -> Float[Tensor, " t"]:
     """Return the mean squared error of each task."""
-    return (outputs - targets).square().mean((1, 2))
+    return functional.mse_loss(outputs, targets, reduction="none").mean((1, 2))
 
 
 def cross_entropy(outputs: Float[Tensor, "t n o"], targets: Int[Tensor, "t n"]) -> Float[Tensor, " t"]:

@@ -27,6 +27,10 @@ class Network(Protocol):
     ``embed``. Names hold no dots.
     """
 
+    inputs: int
+    """Width of the inputs."""
+    outputs: int
+    """Numbers to predict, or most classes of a task."""
     head: tuple[str, str]
 
     def init(self, generator: torch.Generator) -> Params:
@@ -67,6 +71,7 @@ class Mlp:
         widths = [inputs, *hidden, outputs]
         if min(widths) < 1:
             raise ConfigError(f"{inputs=}, hidden={list(hidden)}, {outputs=}; needed: widths of at least 1.")
+        self.inputs, self.outputs = inputs, outputs
         self._widths, self._hidden = widths, len(hidden)
         self.head = f"weight_{self._hidden}", f"bias_{self._hidden}"
 

@@ -125,3 +125,25 @@ def test_two_processes_train_one_model(tmp_path):
     assert done.stdout.count("conversations never seen") == 1
     assert json.loads((tmp_path / "d" / "run.json").read_text())["status"] == "finished"
     assert (tmp_path / "d" / "model" / "model.json").is_file()
+
+
+def test_tasks_are_learned_and_shown_by_inner_steps(tmp_path, capsys):
+    words = ["experiment=maml_sinusoids", "learner.max_epochs=1", "learner.steps_per_epoch=3", "tracker=none"]
+    assert main(["train", *words, f"runs_dir={tmp_path}", "name=waves"]) == 0
+    shown = capsys.readouterr().out
+    assert "sinusoids: 600 tasks never seen, squared error" in shown
+    assert "untrained" in shown
+    record = json.loads((tmp_path / "waves" / "run.json").read_text())
+    assert {"test/score", "test/untrained"} <= record["result"].keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["learner=meta"], "data=synthetic holds no tasks and no classes"),
+        (["experiment=maml_sinusoids", "learner.network.inputs=3"], "set learner.network.inputs=1"),
+    ],
+)
+def test_what_holds_no_tasks_is_refused(tmp_path, capsys, words, said):
+    assert main(["train", *words, "tracker=none", f"runs_dir={tmp_path}"]) == 2
+    assert said in capsys.readouterr().err

@@ -12,7 +12,7 @@ PartName = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True, slots=True)
 class TaskPart:
-    """What of a corpus is trained on, validated with, or measured: classes or tasks that the other parts do not have."""
+    """What of a corpus is trained on, validated with, or measured: classes or tasks that no other part has."""
 
     corpus: UtteranceCorpus | TaskCorpus
     name: PartName

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from memshadow.config import build, config_dir
-from memshadow.data.corpora.base import ConversationCorpus, PairCorpus, UtteranceCorpus
+from memshadow.data.corpora.base import ConversationCorpus, PairCorpus, TaskCorpus, UtteranceCorpus
 from memshadow.errors import DataError
 from memshadow.types import Conversation
 
@@ -21,6 +21,8 @@ CONFIGS = sorted((config_dir() / "data").glob("*.yaml"))
 READY = [path for path in CONFIGS if not OmegaConf.missing_keys(OmegaConf.load(path)) and path.stem != "feedback"]
 IN_A_FOLDER = [path for path in CONFIGS if "folder" in OmegaConf.load(path)]
 SMALL = 600  # memories that are made here, for each corpus, or each part of one
+FEW_LIVES = 4
+PARTS = ("train", "valid", "test")
 
 
 def _corpus(config: Path, **changes: object) -> Any:
@@ -31,8 +33,11 @@ def _corpus(config: Path, **changes: object) -> Any:
 
 def _shrink(node: Any) -> None:
     """Make every synthetic corpus in a config a small one."""
-    if str(node.get("_target_", "")).endswith(".SyntheticCorpus"):
+    target = str(node.get("_target_", ""))
+    if target.endswith(".SyntheticCorpus"):
         node.memories = SMALL
+    if target.endswith(".Topics"):
+        node.lives = FEW_LIVES
     for inner in node.values():
         if OmegaConf.is_dict(inner):
             _shrink(inner)
@@ -56,18 +61,27 @@ def items(corpus: Any) -> list[Any]:
 
 
 def _items(corpus: Any) -> Iterator[Any]:
+    if isinstance(corpus, TaskCorpus):
+        return chain.from_iterable(_tasks(corpus, part) for part in PARTS)
     kind = next(kind for kind in ("conversations", "utterances", "pairs") if hasattr(corpus, kind))
     return iter(getattr(corpus, kind)())
 
 
+def _tasks(corpus: TaskCorpus, part: str) -> Iterator[tuple[bytes, ...]]:
+    """Yield some of a part's tasks as bytes, so that equal is equal to the bit."""
+    for number in range(3):
+        batch = corpus.episodes(part, shots=3, queries=4).batch(number, tasks=2, seed=5)
+        yield from (tuple(array[task].tobytes() for array in batch) for task in range(2))
+
+
 def test_there_are_corpora_to_test() -> None:
-    assert {"locomo", "beam100k", "beam500k", "intents", "clinc150", "banking77", "scifact", "stsb"} <= {
-        path.stem for path in CONFIGS
-    }
+    published = {"locomo", "beam100k", "beam500k", "intents", "clinc150", "banking77", "scifact", "stsb"}
+    made = {"synthetic", "topics", "sinusoids"}
+    assert published | made <= {path.stem for path in CONFIGS}
 
 
 def test_has_the_fields_of_its_protocol(corpus: Any, items: list[Any]) -> None:
-    assert isinstance(corpus, ConversationCorpus | UtteranceCorpus | PairCorpus)
+    assert isinstance(corpus, ConversationCorpus | UtteranceCorpus | PairCorpus | TaskCorpus)
     assert corpus.name
     assert corpus.licence
     assert isinstance(corpus.weights_may_ship, bool)
@@ -85,8 +99,18 @@ def test_keeps_the_laws_of_its_kind(corpus: Any, items: list[Any]) -> None:
         check_conversations(items)
     elif isinstance(corpus, UtteranceCorpus):
         assert all(one.label and one.text.strip() for one in items)
+    elif isinstance(corpus, TaskCorpus):
+        assert len(items) == len(set(items)), "a task is met twice, or in two parts"
+        check_parts(corpus)
     else:
         assert all(0 <= one.similarity <= 1 for one in items)
+
+
+def check_parts(corpus: TaskCorpus) -> None:
+    """Assert that a part and numbers that do not exist are refused."""
+    for part, shots, queries in (("dev", 1, 1), ("train", 0, 1), ("test", 1, 0)):
+        with pytest.raises(DataError, match="came"):
+            corpus.episodes(part, shots=shots, queries=queries)
 
 
 def check_conversations(conversations: list[Conversation]) -> None:
