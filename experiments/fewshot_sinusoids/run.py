@@ -1,6 +1,6 @@
 """Sinusoids from 5 and from 10 points, all variants: every table and plot of this folder's README.
 
-    python experiments/fewshot_sinusoids/run.py                        # all: about an hour on one core
+    python experiments/fewshot_sinusoids/run.py                        # all: most of an hour on one core
     python experiments/fewshot_sinusoids/run.py --variants maml meta_sgd --shots 10
 
 Fits lie in ``--work``: a run that was stopped goes on.
@@ -43,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--shots", nargs="+", type=int, default=[10, 5])
-    parser.add_argument("--epochs", type=int, default=80, help="of 500 meta-iterations of 25 tasks")
+    parser.add_argument("--epochs", type=int, default=40, help="of 500 meta-iterations of 25 tasks")
     parser.add_argument("--work", type=Path, default=Path("runs/experiments/fewshot_sinusoids"))
     said = parser.parse_args()
     for shots in said.shots:

@@ -64,15 +64,15 @@ def _stepped(
     second_order: bool,
 ) -> Params:
     """Return the moving weights one step further."""
-    own = isinstance(rates, Mapping)
+    own, shared = (rates, -1.0) if isinstance(rates, Mapping) else (None, -rates)
     with torch.enable_grad():
         moving = {name: _tracked(value) for name, value in moving.items()}
         losses = loss(network(params | moving, support), targets)
         # one rate for all goes in at the loss: what comes back is the step itself, a fifth cheaper than a product each
-        down = torch.full_like(losses, -1.0 if own else -rates)
+        down = torch.full_like(losses, shared)
         found = torch.autograd.grad(losses, list(moving.values()), down, create_graph=second_order)
     return {
-        name: value + (rates[name] * gradient if own else gradient)
+        name: value + (gradient if own is None else own[name] * gradient)
         for (name, value), gradient in zip(moving.items(), found, strict=True)
     }
 
