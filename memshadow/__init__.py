@@ -87,6 +87,7 @@ def _built(place: Path, told: Sequence[str], overrides: Sequence[str], scope: Sc
             store=store,
             embedder=embedder,
             **{name: build(config[name]) for name in ("index", "ranking")},
+            adapters=build(config.adapter),
             rule=build(config.supersession),
             counter=build(config.tokenizer),
             near_threshold=config.near_threshold,

@@ -2,10 +2,12 @@
 
   memshadow feedback "where does Ann live" ID              as `memshadow recall` shows it
   memshadow feedback "where does Ann live" ID ID kind=answer
+  memshadow feedback "where does Ann live" ID helpful=false    found, and no answer
   memshadow feedback -- "is a=b" ID                        after -- everything is text
 
 The question is one word of the shell, so one of several words goes in quotes; every further word is a memory's id.
-`memshadow train data=feedback` learns from it. Where a service holds the folder, it is spoken to.
+It adapts this user's recall (`memshadow adapt`), and `memshadow train data=feedback` learns from it. Where a service
+holds the folder, it is spoken to.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ def main(argv: list[str]) -> int | None:
     query, *useful = words.apart
     with reached(words) as memory:
         try:
-            memory.feedback(query, useful, **words.chosen("shown", "kind"))
+            found = memory.feedback(query, useful, **words.chosen("helpful", "shown", "kind"))
         except NotFoundError as error:
             error.add_note("The question comes first, in quotes; ids as `memshadow recall` shows them.")
             raise
     print(f"noted for {', '.join(dict.fromkeys(useful))}")
+    if found is not None:  # a service tells nothing of it
+        print(f"adapter {'in use' if found.used else 'not in use'}: {found.reason}")
     return 0

@@ -14,7 +14,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memshadow.cli._tasks import learns_tasks, measured, parts
+from memshadow.cli._tasks import learns_tasks, parts
+from memshadow.cli._users import learns_users
 from memshadow.config import build, load, plain
 from memshadow.errors import ConfigError
 from memshadow.training.record import RunRecord, read_record
@@ -258,8 +259,8 @@ def _signed(outcome: _Outcome, record: RunRecord, split: _Split) -> None:
 
 def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tracker) -> _Outcome:
     """Evaluate on what was held out, log what came of it, and let the model challenge the champion."""
-    if learns_tasks(config):
-        return _measured_tasks(config, split, outcome, tracker)
+    if learns_tasks(config) or learns_users(config):
+        return _measured_apart(config, split, outcome, tracker)
     from memshadow.cli._measure import figures_of, held_out_table
     from memshadow.memory.evaluation import SHOWN, result_rows
     from memshadow.models.cached import CachedEmbedder
@@ -280,12 +281,18 @@ def _measured(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tra
     return replace(outcome, figures=figures, scored=scored, verdict=verdict)
 
 
-def _measured_tasks(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tracker) -> _Outcome:
-    """Evaluate on tasks of the held-out part; the model is registered and challenges none: tasks have no champion."""
+def _measured_apart(config: DictConfig, split: _Split, outcome: _Outcome, tracker: Tracker) -> _Outcome:
+    """Evaluate what ranks no memories; the model is registered under a name of its own and challenges no champion."""
+    from memshadow.cli import _tasks, _users
+
     result = outcome.result
-    found, table = measured(config, result.model, split.held_out[0], result.history, step=result.steps, tracker=tracker)
+    told: dict[str, Any] = {"step": result.steps, "tracker": tracker}
+    if learns_tasks(config):
+        found, table = _tasks.measured(config, result.model, split.held_out[0], result.history, **told)
+    else:
+        found, table = _users.measured(config, result.model, split.held_out, result.history, **told)
     said = {"data": split.corpus.name, "weights_may_ship": str(split.corpus.weights_may_ship).lower()}
-    tracker.register_model(f"{config.model_name}-meta", result.model, tags=said)
+    tracker.register_model(f"{config.model_name}-{_choice(config.learner)}", result.model, tags=said)
     return replace(outcome, figures=outcome.figures | found, table=table)
 
 
@@ -336,6 +343,7 @@ def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:
     from rich.console import Console
 
     from memshadow.cli._measure import table
+    from memshadow.types import Conversation
 
     result, console = outcome.result, Console(highlight=False, soft_wrap=True)
     if outcome.scored:
@@ -345,7 +353,8 @@ def _tell(outcome: _Outcome, split: _Split, folder: Path) -> None:
     if outcome.table:
         console.print(outcome.table)
     counts = f"{len(split.training)} training, {len(split.validation)} validation, {len(split.held_out)} held out"
-    sizes = "tasks of three parts that share none" if outcome.table else f"{counts} conversations"
+    tasks = not isinstance(split.training[0], Conversation)
+    sizes = "tasks of three parts that share none" if tasks else f"{counts} conversations"
     took = f"{result.seconds:.0f} s after {result.preparing_s:.0f} s of encoding"
     console.print(f"  trained    {result.epochs} epochs in {took}, best at {result.best_epoch + 1}")
     console.print(f"  data       {split.corpus.name}: {sizes}")

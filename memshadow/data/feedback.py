@@ -40,12 +40,14 @@ class Judgement:
 
     Raises:
         DataError: the query is blank or above 10,000 characters, an id is no text of 1 to 2,000, above 1,000 ids came,
-            nothing was useful, ``kind`` is unknown, ``at`` is no time.
+            nothing was named, ``kind`` is unknown, ``at`` is no time.
     """
 
     scope: Scope
     query: str
-    useful: tuple[str, ...]
+    useful: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    """Ids of what did not answer it, and was said not to."""
     shown: tuple[str, ...] = ()
     kind: How
     at: datetime
@@ -55,20 +57,22 @@ class Judgement:
         checked = {
             "query": _words(self.query),
             "useful": _ids("useful", self.useful),
+            "wrong": _ids("wrong", self.wrong),
             "shown": _ids("shown", self.shown),
             "at": _moment(self.at),
         }
-        if not checked["useful"]:
-            raise DataError("a judgement names at least one useful memory; none came.")
+        if not (checked["useful"] or checked["wrong"]):
+            raise DataError("a judgement names at least one useful memory, or one that was not; none came.")
         if self.kind not in get_args(How):
             raise DataError(f"kind={self.kind!r:.40}; choose {', '.join(get_args(How))}.")
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def without(self, memory_id: str) -> Judgement | None:
-        """Return the judgement without every trace of a memory; ``None`` where nothing useful is left."""
-        useful, shown = (tuple(one for one in ids if one != memory_id) for ids in (self.useful, self.shown))
-        return replace(self, useful=useful, shown=shown) if useful else None
+        """Return the judgement without every trace of a memory; ``None`` where nothing is left."""
+        named = self.useful, self.wrong, self.shown
+        useful, wrong, shown = (tuple(one for one in ids if one != memory_id) for ids in named)
+        return replace(self, useful=useful, wrong=wrong, shown=shown) if useful or wrong else None
 
 
 class Judgements:
@@ -119,6 +123,12 @@ class FeedbackLog:
     def read(self) -> Judgements:
         """Return the judgements, oldest first; none where there is no file yet."""
         return Judgements(self._lines())
+
+    def of(self, owner: Owner) -> list[Judgement]:
+        """Return the judgements of one owner, oldest first."""
+        sought = _written(owner[1])
+        lines = (line for line in self._lines() if sought in line)
+        return [one for one in Judgements(lines) if one.scope.owner == owner]
 
     def forget(self, memory_id: str, owner: Owner) -> int:
         """Remove every trace of a memory's id, and judgements that have nothing useful left; return how many changed.
@@ -225,6 +235,7 @@ def _line(judgement: Judgement) -> bytes:
         "shown": judgement.shown,
         "useful": judgement.useful,
         "kind": judgement.kind,
+        **({"wrong": judgement.wrong} if judgement.wrong else {}),
     }
     return _written(told) + b"\n"
 
@@ -239,6 +250,7 @@ def _read(line: bytes) -> Judgement | None:
             scope=Scope(**{name: said[name] for name in ("tenant", "user", "agent", "session")}),
             query=said["query"],
             useful=said["useful"],
+            wrong=said.get("wrong", []),
             shown=said["shown"],
             kind=said["kind"],
             at=datetime.fromisoformat(said["at"]),

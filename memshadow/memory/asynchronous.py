@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
+from memshadow.memory.adapting import Adaptation
 from memshadow.memory.exchange import Imported
 from memshadow.memory.service import Memory, What
 from memshadow.models.base import Embedder
@@ -64,9 +65,29 @@ class AsyncMemory:
         """Return what a prompt should hold to answer a query."""
         return await self._run(self.memory.context, query, budget_tokens=budget_tokens, scope=scope, **narrowed)
 
-    async def feedback(self, query: str, useful: Sequence[str], *, scope: Scope | None = None, **said: Any) -> None:
-        """Note which memories answered a question."""
-        await self._run(self.memory.feedback, query, useful, scope=scope, **said)
+    async def feedback(
+        self,
+        query: str,
+        useful: Sequence[str] | str,
+        helpful: bool = True,
+        *,
+        scope: Scope | None = None,
+        **said: Any,
+    ) -> Adaptation:
+        """Note which memories answered a question, and adapt to it."""
+        return await self._run(self.memory.feedback, query, useful, helpful, scope=scope, **said)
+
+    async def adaptation(self, *, scope: Scope | None = None) -> Adaptation:
+        """Return whether what a user answered moves that user's questions."""
+        return await self._run(self.memory.adaptation, scope=scope)
+
+    async def adapt(self, *, scope: Scope | None = None) -> Adaptation:
+        """Make the user's adapter anew."""
+        return await self._run(self.memory.adapt, scope=scope)
+
+    async def unadapt(self, *, scope: Scope | None = None) -> None:
+        """Remove the user's adapter."""
+        await self._run(self.memory.unadapt, scope=scope)
 
     async def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
         """Return the last memories of a scope."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from memshadow.data.feedback import FeedbackLog, Judgement
+from memshadow.data.store.base import Owner
 from memshadow.errors import ConfigError, NotFoundError
+from memshadow.memory.adapting import Adaptation, Adapting
 from memshadow.memory.parts import Parts
 from memshadow.types import Record
 
@@ -16,16 +18,17 @@ class Judging:
     Args:
         parts: where the memories are looked up.
         log: where judgements are kept; ``None``: nowhere.
+        adapters: what each owner's answers change.
     """
 
-    def __init__(self, parts: Parts, log: FeedbackLog | None) -> None:
-        self._parts, self._log = parts, log
+    def __init__(self, parts: Parts, log: FeedbackLog | None, adapters: Adapting) -> None:
+        self._parts, self._log, self._adapters = parts, log, adapters
 
-    def note(self, said: Judgement) -> None:
-        """Keep a judgement; of what was shown only what is still there, as nobody could forget the rest.
+    def note(self, said: Judgement) -> Adaptation:
+        """Keep a judgement and adapt; of what was shown only what is still there, as nobody could forget the rest.
 
         Raises:
-            NotFoundError: a useful memory is not in the judgement's scope; nothing was kept.
+            NotFoundError: a memory that is judged is not in the judgement's scope; nothing was kept.
             ConfigError: there is no log.
             MemshadowError: the log cannot be written; nothing was kept.
         """
@@ -36,22 +39,31 @@ class Judging:
             )
         with self._parts.gate.together(), self._parts.locks.of(said.scope.owner):
             there = self._there(said)
-            for memory_id in said.useful:
+            for memory_id in (*said.useful, *said.wrong):
                 if memory_id not in there:
                     raise NotFoundError(f"there is no memory {memory_id!r:.80} in this scope.")
             self._log.append(replace(said, shown=tuple(one for one in said.shown if one in there)))
+            return self._adapters.learn(said.scope.owner, self._log.of(said.scope.owner))
+
+    def adapt(self, owner: Owner) -> Adaptation:
+        """Make the owner's adapter anew of what is kept, and return what came of it."""
+        with self._parts.gate.together(), self._parts.locks.of(owner):
+            return self._adapters.learn(owner, self._log.of(owner) if self._log is not None else [])
 
     def without(self, record: Record) -> Record:
-        """Return a memory's record when no judgement names it any more; call it with the owner's lock held.
+        """Return a memory's record when nothing that was learned names it any more; call it with the owner's lock held.
 
         Raises:
             MemshadowError: the log cannot be written; it names what it named.
         """
         if self._log is not None:
-            self._log.forget(record.id, record.scope.owner)
+            owner = record.scope.owner
+            if self._log.forget(record.id, owner):
+                self._adapters.drop(owner)  # made of it, too
+                self._adapters.learn(owner, self._log.of(owner))
         return record
 
     def _there(self, said: Judgement) -> set[str]:
-        named = list(dict.fromkeys([*said.useful, *said.shown]))
+        named = list(dict.fromkeys([*said.useful, *said.wrong, *said.shown]))
         found = self._parts.store.current(said.scope.owner, named)
         return {record.id for record in found if said.scope.covers(record.scope)}

@@ -19,6 +19,7 @@ from memshadow.data.feedback import FeedbackLog, How, Judgement
 from memshadow.data.index.base import Block, MemoryIndex, session_hash
 from memshadow.data.store.base import Filter, MemoryStore
 from memshadow.errors import DataError, NotFoundError
+from memshadow.memory.adapting import Adaptation, Adapting, NoAdapters
 from memshadow.memory.bringing import Bringing
 from memshadow.memory.context import packed
 from memshadow.memory.counting import TokenCounter
@@ -61,6 +62,7 @@ class Memory:
         counter: counts a context's tokens.
         near_threshold: cosine from which another memory is reported as nearly the same; above 1: never.
         feedback: keeps what was found useful; ``None``: nothing does, and ``feedback`` is refused.
+        adapters: what each owner's answers change for that owner; ``None``: nothing.
         scope: whose memories, where a call does not say.
         clock: tells the time of adding.
 
@@ -79,13 +81,16 @@ class Memory:
         counter: TokenCounter,
         near_threshold: float,
         feedback: FeedbackLog | None = None,
+        adapters: Adapting | None = None,
         scope: Scope | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self.scope = scope or Scope()
         self._clock = clock
         self._parts = Parts(store=store, index=index, embedder=embedder, ranking=ranking, counter=counter)
-        self._judges = Judging(self._parts, feedback)
+        self._adapters: Adapting = adapters or NoAdapters()
+        self._adapters.bind(self._parts)
+        self._judges = Judging(self._parts, feedback, self._adapters)
         self._brings = Bringing(self._parts, rule=rule)
         self._writes = Remembering(self._parts, rule=rule, near_threshold=near_threshold, clock=clock)
         claim(self._parts)
@@ -209,7 +214,7 @@ class Memory:
             visible = self._allowed(block, scope, seen := _unnarrowed(given))
             allowed = visible if given == seen else visible & self._allowed(block, scope, given)
             counted = statistics_of(block, visible, asked)
-            row = parts.embedder.embed_queries([query], statistics=counted)[0]
+            row, moved = self._adapters.row(scope.owner, parts.embedder.embed_queries([query], statistics=counted)[0])
             question = Asked(
                 vector=row,
                 terms=asked,
@@ -220,6 +225,7 @@ class Memory:
                 visible=visible,
             )
             ranked = parts.ranking.rank(block, allowed, question, k=k)
+        ranked = replace(ranked, notes=(*ranked.notes, *moved)) if moved else ranked
         return self._hits(scope, given, block, ranked, explain=explain)
 
     def context(
@@ -237,30 +243,49 @@ class Memory:
     def feedback(
         self,
         query: str,
-        useful: Sequence[str],
+        useful: Sequence[str] | str,
+        helpful: bool = True,
         *,
         shown: Sequence[str] = (),
         kind: How = "explicit",
         scope: Scope | None = None,
-    ) -> None:
-        """Note which memories answered a question, for a ranker of one's own to learn from (see ``docs/feedback.md``).
+    ) -> Adaptation:
+        """Note which memories answered a question, and adapt this user's recall to it (see ``docs/feedback.md``).
 
         Durable when it returns. The same words asked again are one question, whose answers add up.
 
         Args:
             query: what was asked, in words.
-            useful: ids of the memories that answered it, a list of 1 to 1,000.
+            useful: the id of the memory that answered it, or a list of 1 to 1,000.
+            helpful: ``False``: they were found, and did not answer it.
             shown: ids of what a search returned, best first, where that is known; what is not there is left out.
             kind: how one knows: ``explicit`` (somebody said so), ``answer`` (used in one that was given), ``click``.
             scope: who asked; the memories must be in it.
 
+        Returns:
+            Whether what was answered by now moves this user's questions, and why (or why not).
+
         Raises:
-            NotFoundError: a useful memory is not in this scope; nothing was noted.
-            DataError: the query is blank, nothing was useful, an id is none, ``kind`` is unknown.
+            NotFoundError: a memory is not in this scope; nothing was noted.
+            DataError: the query is blank, nothing was named, an id is none, ``kind`` is unknown.
             ConfigError: the memory lies in no folder.
         """
-        told: dict[str, Any] = {"useful": useful, "shown": shown}  # not every caller minds types
-        self._judges.note(Judgement(scope=scope or self.scope, query=query, kind=kind, at=self._clock(), **told))
+        named = [useful] if isinstance(useful, str) else useful
+        told: dict[str, Any] = {"useful" if helpful else "wrong": named, "shown": shown}  # not every caller minds types
+        judged = Judgement(scope=scope or self.scope, query=query, kind=kind, at=self._clock(), **told)
+        return self._judges.note(judged)
+
+    def adaptation(self, *, scope: Scope | None = None) -> Adaptation:
+        """Return whether what a user answered moves that user's questions, and why (or why not)."""
+        return self._adapters.told((scope or self.scope).owner)
+
+    def adapt(self, *, scope: Scope | None = None) -> Adaptation:
+        """Make the user's adapter anew of all that was answered: after another embedder, or a start of one's own."""
+        return self._judges.adapt((scope or self.scope).owner)
+
+    def unadapt(self, *, scope: Scope | None = None) -> None:
+        """Remove the user's adapter; questions are looked up as they are, until the next answer."""
+        self._adapters.drop((scope or self.scope).owner)
 
     def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
         """Return the last memories of a scope (usually one session) that hold, in the order of saying.

@@ -24,7 +24,7 @@ from memshadow.training.atomic import write_bytes
 
 FILE = "settings.json"
 _FORMAT = 1
-_PART = r"(?:embedder|ranking|index|store|supersession|tokenizer)"
+_PART = r"(?:embedder|ranking|index|store|supersession|tokenizer|adapter)"
 _WITHIN = (
     r"(?:embedder@embedder\.encoder|view@ranking\.viewer|ranker@ranking\.ranker|second@ranking\.second"
     r"|crossencoder@ranking\.second\.make)"

@@ -57,7 +57,7 @@ def inner_steps(
         raised = xp.exp(scores - xp.amax(scores, axis=-1, keepdims=True))
         found = raised / raised.sum(axis=-1, keepdims=True)
         pull = (_told(found, wanted) @ rows) / keys.shape[-2]
-        values = values - rate * among @ pull
+        values = values - rate * pull
     return values
 
 

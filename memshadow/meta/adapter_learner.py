@@ -181,7 +181,7 @@ class AdapterLearner:
     ) -> tuple[AdapterModule, AdapterData]:
         """Return the module and its data; raises DataError where no user has two questions with evidence."""
         encoder = CachedEmbedder(encoder=self.encoder, folder=str(cache))
-        learned, watched = _users(training, "training", encoder), _users(validation, "held-out", encoder)
+        learned, watched = users_of(training, "training", encoder), users_of(validation, "held-out", encoder)
         data = AdapterData(
             learned,
             watched,
@@ -215,7 +215,8 @@ def user_of(conversation: Conversation, encoder: Embedder) -> User | None:
     return User(conversation.id, *(torch.from_numpy(np.ascontiguousarray(a)) for a in (queries, rows, gold)))
 
 
-def _users(conversations: Sequence[Conversation], what: str, encoder: Embedder) -> list[User]:
+def users_of(conversations: Sequence[Conversation], what: str, encoder: Embedder) -> list[User]:
+    """Return the users among conversations (``what`` they are is told on the way); DataError where there are none."""
     shown = progressing(conversations, f"encoding {what} users", total=len(conversations))
     found = [user for one in shown if (user := user_of(one, encoder))]
     if not found:

@@ -109,14 +109,16 @@ class Client:
     def feedback(
         self,
         query: str,
-        useful: Sequence[str],
+        useful: Sequence[str] | str,
+        helpful: bool = True,
         *,
         shown: Sequence[str] = (),
         kind: How = "explicit",
         scope: Scope | None = None,
     ) -> None:
-        """Note which memories answered a question."""
-        body = {"query": query, "useful": useful, "shown": shown, "kind": kind}
+        """Note which memories answered a question; the service adapts to it."""
+        named = [useful] if isinstance(useful, str) else useful
+        body = {"query": query, "useful": named, "helpful": helpful, "shown": shown, "kind": kind}
         self._ask("POST", "/v1/feedback", body, scope=scope)
 
     def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:

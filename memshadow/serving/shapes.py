@@ -99,6 +99,7 @@ class FeedbackGiven(_Given):
 
     query: str = Field(description="What was asked, up to 10,000 characters.")
     useful: list[str] = Field(description="Ids of the memories that answered it, 1 to 1,000.")
+    helpful: bool = Field(True, description="false: they were found, and did not answer it.")
     shown: list[str] = Field([], description="Ids of what a search returned, best first, where that is known.")
     kind: str = Field("explicit", description="How one knows: explicit (somebody said so), answer or click.")
 

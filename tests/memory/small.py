@@ -48,7 +48,7 @@ class Clock:
         return self.now
 
 
-def memory(*, embedder=None, store=None, index=None, ranking=None, near=0.95, scope=None, rule=None, feedback=None):
+def memory(*, embedder=None, store=None, index=None, ranking=None, near=0.95, scope=None, rule=None, **parts):
     return Memory(
         store=store or ReferenceStore(),
         index=index or ReferenceIndex(),
@@ -57,7 +57,7 @@ def memory(*, embedder=None, store=None, index=None, ranking=None, near=0.95, sc
         rule=rule or KeyedRule(),
         counter=ByteCounter(),
         near_threshold=near,
-        feedback=feedback,
         scope=scope,
         clock=Clock(),
+        **parts,
     )

@@ -85,7 +85,7 @@ def test_what_was_changed_or_superseded_was_useful_all_the_same(kept, log):
         ({"query": " "}, "needs the words that were asked"),
         ({"query": 5}, "needs the words that were asked"),
         ({"useful": []}, "at least one useful memory"),
-        ({"useful": "home"}, "must be a list"),
+        ({"useful": {"home"}}, "must be a list"),
         ({"useful": [5]}, "is no text"),
         ({"useful": None}, "must be a list"),
         ({"shown": "home"}, "shown must be a list"),

@@ -137,6 +137,10 @@ class Block(Protocol):
         """Return the exact dot products at some places, without touching the others."""
         ...
 
+    def rows(self, places: Int64[ndarray, " n"]) -> Float32[ndarray, "n dim"]:
+        """Return a copy of the rows at some places."""
+        ...
+
     def nearest(self, query: Float32[ndarray, " dim"], *, k: int, allowed: Bool[ndarray, " size"] | None) -> Nearest:
         """Return the ``k`` best allowed versions, or all there are. Scores are exact, whatever found them."""
         ...

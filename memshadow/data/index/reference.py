@@ -66,6 +66,11 @@ class ReferenceBlock:
         scores: ndarray = self.scores(query)[places]
         return scores
 
+    def rows(self, places: Int64[ndarray, " n"]) -> Float32[ndarray, "n dim"]:
+        """Return some of the rows."""
+        rows: ndarray = self._matrix[places]
+        return rows
+
     def nearest(self, query: Float32[ndarray, " dim"], *, k: int, allowed: Bool[ndarray, " size"] | None) -> Nearest:
         """Return the first ``k`` of all allowed places, sorted."""
         scores = self.scores(query)
