@@ -306,3 +306,19 @@ def in_context(memories: Sequence[Memory], *, before: int, after: int) -> list[P
             )
         )
     return passages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation:
+    """What became of a user's answers: whether their adapter is used, and why.
+
+    ``adapted`` and ``without`` are nDCG@10 of questions that were answered, each asked with an adapter of the others
+    and with none; ``None`` where nothing could be tested.
+    """
+
+    used: bool = False
+    answered: int = 0
+    adapted: float | None = None
+    without: float | None = None
+    reason: str = "nothing was answered yet"
+    size_bytes: int = 0

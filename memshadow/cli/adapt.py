@@ -18,8 +18,6 @@ from memshadow.errors import ConfigError, DataError
 
 def main(argv: list[str]) -> int | None:
     """Adapt, show or remove."""
-    from memshadow.memory.service import Memory
-
     words = understood("adapt", argv, reads=False)
     if words.apart:
         raise DataError(f"{words.apart[0]!r:.40} came, and no text is needed; memshadow adapt [show=true|remove=true]")
@@ -27,8 +25,6 @@ def main(argv: list[str]) -> int | None:
     if show and remove:
         raise ConfigError("show=true and remove=true: choose one.")
     with reached(words) as memory:
-        if not isinstance(memory, Memory):
-            raise ConfigError("a service holds this folder and adapts with each answer; stop it to adapt by hand.")
         if remove:
             memory.unadapt()
             print("removed; the next answer makes a new one")

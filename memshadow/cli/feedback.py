@@ -30,6 +30,5 @@ def main(argv: list[str]) -> int | None:
             error.add_note("The question comes first, in quotes; ids as `memshadow recall` shows them.")
             raise
     print(f"noted for {', '.join(dict.fromkeys(useful))}")
-    if found is not None:  # a service tells nothing of it
-        print(f"adapter {'in use' if found.used else 'not in use'}: {found.reason}")
+    print(f"adapter {'in use' if found.used else 'not in use'}: {found.reason}")
     return 0

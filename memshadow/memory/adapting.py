@@ -31,7 +31,7 @@ from memshadow.meta.adapter import SHIPPED, Adapter, Start, read_adapter, read_s
 from memshadow.models.lexical import terms
 from memshadow.models.metrics import ndcg
 from memshadow.training.atomic import write_bytes
-from memshadow.types import Scope
+from memshadow.types import Adaptation, Scope
 
 PACKAGED = "packaged"
 _LOG = logging.getLogger("memshadow.memory")
@@ -42,22 +42,6 @@ _TESTED = 8
 """Answered questions that the test asks again at most, the last ones."""
 _LEAST = 3
 """Answered questions that a test needs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adaptation:
-    """What became of a user's answers: whether their adapter is used, and why.
-
-    ``adapted`` and ``without`` are nDCG@10 of questions that were answered, each asked with an adapter of the others
-    and with none; ``None`` where nothing could be tested.
-    """
-
-    used: bool = False
-    answered: int = 0
-    adapted: float | None = None
-    without: float | None = None
-    reason: str = "nothing was answered yet"
-    size_bytes: int = 0
 
 
 class Adapting(Protocol):

@@ -9,11 +9,10 @@ from functools import partial
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
-from memshadow.memory.adapting import Adaptation
 from memshadow.memory.exchange import Imported
 from memshadow.memory.service import Memory, What
 from memshadow.models.base import Embedder
-from memshadow.types import Added, Context, Hit, Record, Scope, Stats
+from memshadow.types import Adaptation, Added, Context, Hit, Record, Scope, Stats
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from memshadow.data.feedback import FeedbackLog, Judgement
 from memshadow.data.store.base import Owner
 from memshadow.errors import ConfigError, NotFoundError
-from memshadow.memory.adapting import Adaptation, Adapting
+from memshadow.memory.adapting import Adapting
 from memshadow.memory.parts import Parts
-from memshadow.types import Record
+from memshadow.types import Adaptation, Record
 
 
 class Judging:

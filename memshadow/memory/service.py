@@ -19,7 +19,7 @@ from memshadow.data.feedback import FeedbackLog, How, Judgement
 from memshadow.data.index.base import Block, MemoryIndex, session_hash
 from memshadow.data.store.base import Filter, MemoryStore
 from memshadow.errors import DataError, NotFoundError
-from memshadow.memory.adapting import Adaptation, Adapting, NoAdapters
+from memshadow.memory.adapting import Adapting, NoAdapters
 from memshadow.memory.bringing import Bringing
 from memshadow.memory.context import packed
 from memshadow.memory.counting import TokenCounter
@@ -35,7 +35,7 @@ from memshadow.memory.remembering import CURRENT, Remembering
 from memshadow.memory.supersession import SupersessionRule
 from memshadow.models.base import Embedder
 from memshadow.models.lexical import terms
-from memshadow.types import Added, Context, Draft, Explanation, Hit, Memory as Said, Record, Scope, Stats
+from memshadow.types import Adaptation, Added, Context, Draft, Explanation, Hit, Memory as Said, Record, Scope, Stats
 
 MOST_HITS = 1000
 _PORTION = 500

@@ -17,7 +17,7 @@ from memshadow.serving.connection import Connections
 from memshadow.serving.scoping import headers_of
 from memshadow.serving.standing import Standing, standing_in
 from memshadow.serving.wire import added_in, context_in, draft_out, hit_in, record_in, stats_in, time_out
-from memshadow.types import Added, Context, Draft, Hit, Memory as Said, Record, Scope, Source, Stats
+from memshadow.types import Adaptation, Added, Context, Draft, Hit, Memory as Said, Record, Scope, Source, Stats
 
 if TYPE_CHECKING:
     from memshadow.data.feedback import How
@@ -115,11 +115,23 @@ class Client:
         shown: Sequence[str] = (),
         kind: How = "explicit",
         scope: Scope | None = None,
-    ) -> None:
-        """Note which memories answered a question; the service adapts to it."""
+    ) -> Adaptation:
+        """Note which memories answered a question, and adapt to it."""
         named = [useful] if isinstance(useful, str) else useful
         body = {"query": query, "useful": named, "helpful": helpful, "shown": shown, "kind": kind}
-        self._ask("POST", "/v1/feedback", body, scope=scope)
+        return Adaptation(**self._ask("POST", "/v1/feedback", body, scope=scope))
+
+    def adaptation(self, *, scope: Scope | None = None) -> Adaptation:
+        """Return whether what a user answered moves that user's questions, and why (or why not)."""
+        return Adaptation(**self._ask("GET", "/v1/adaptation", scope=scope))
+
+    def adapt(self, *, scope: Scope | None = None) -> Adaptation:
+        """Make the user's adapter anew of all that was answered."""
+        return Adaptation(**self._ask("POST", "/v1/adaptation", scope=scope))
+
+    def unadapt(self, *, scope: Scope | None = None) -> None:
+        """Remove the user's adapter; the answers stay."""
+        self._ask("DELETE", "/v1/adaptation", scope=scope)
 
     def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
         """Return the last memories of a scope, in the order of saying."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from memshadow.errors import DataError
 from memshadow.serving.http import Answer, Call, LeanRoute
 from memshadow.serving.scoping import PARAMETERS
 from memshadow.serving.shapes import (
+    AdaptationTold,
     AddedTold,
     Batch,
     BatchTold,
@@ -104,10 +106,28 @@ async def context(call: Call, body: ContextWanted) -> Any:
     return context_out(await call.work.read(call.memory.context, scope=call.whose(), **body.said()))
 
 
-@router.post("/v1/feedback", response_model=None, status_code=204, openapi_extra=SCOPED, tags=["search"])
-async def feedback(call: Call, body: FeedbackGiven) -> Response:
-    """Note which memories answered a query, for a ranker to learn from. May be sent again: it counts once."""
-    await call.work.write(call.memory.feedback, scope=call.whose(), **body.said())
+@router.post("/v1/feedback", response_model=AdaptationTold, openapi_extra=SCOPED, tags=["search"])
+async def feedback(call: Call, body: FeedbackGiven) -> Any:
+    """Note which memories answered a query, and adapt to it. May be sent again: it counts once."""
+    return asdict(await call.work.write(call.memory.feedback, scope=call.whose(), **body.said()))
+
+
+@router.get("/v1/adaptation", response_model=AdaptationTold, openapi_extra=SCOPED, tags=["search"])
+async def adaptation(call: Call) -> Any:
+    """Return whether what this user answered moves this user's questions, and why (or why not)."""
+    return asdict(await call.work.read(call.memory.adaptation, scope=call.whose()))
+
+
+@router.post("/v1/adaptation", response_model=AdaptationTold, openapi_extra=SCOPED, tags=["search"])
+async def adapt(call: Call) -> Any:
+    """Make this user's adapter anew of all that was answered."""
+    return asdict(await call.work.write(call.memory.adapt, scope=call.whose()))
+
+
+@router.delete("/v1/adaptation", response_model=None, status_code=204, openapi_extra=SCOPED, tags=["search"])
+async def unadapt(call: Call) -> Response:
+    """Remove this user's adapter; the answers stay."""
+    await call.work.write(call.memory.unadapt, scope=call.whose())
     return Response(status_code=204)
 
 

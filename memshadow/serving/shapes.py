@@ -254,6 +254,17 @@ class ContextTold(BaseModel):
     ids: list[str]
 
 
+class AdaptationTold(BaseModel):
+    """Whether what this user answered moves this user's questions, and why (or why not)."""
+
+    used: bool
+    answered: int
+    adapted: float | None = Field(description="nDCG@10 of answered questions, each with an adapter of the others.")
+    without: float | None
+    reason: str
+    size_bytes: int
+
+
 class StatsTold(BaseModel):
     """What is kept for this user."""
 

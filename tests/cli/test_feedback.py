@@ -43,7 +43,8 @@ def test_what_was_useful_is_noted(shell: Shell, home: Path) -> None:
     settings = (home / "memories" / "settings.json").read_bytes()
     assert shell("feedback", "where does Ann live", "lisbon", "kind=answer", "shown=lisbon,gone") == (
         0,
-        "noted for lisbon\n",
+        "noted for lisbon\nadapter not in use: there is no start for the embedder hashing-2048: "
+        "memshadow train learner=adapter\n",
         "",
     )
     assert shell("feedback", "session=null", "--", "is a=b", "lisbon")[0] == 0
@@ -98,3 +99,21 @@ def test_feedback_of_a_folders_own_user_trains_the_ranker_that_is_set_out_for_it
     assert "where does Ann live" in [question.text for one in mine for question in one.questions]
     assert not split.corpus.weights_may_ship
     assert config.model_name != load("train", ["experiment=ranker_shipped"]).model_name
+
+
+def test_a_users_adapter_is_made_shown_and_removed(tmp_path, capsys):
+    folder = f"folder={tmp_path / 'kept'}"
+    words = ["embedder=hashing", "tokenizer=bytes"]
+    assert main(["remember", "I moved to Lisbon", folder, *words]) == 0
+    for said, expected in (
+        (["show=true"], "nothing was answered yet"),
+        ([], "there is no start for the embedder"),
+        (["remove=true"], "removed; the next answer makes a new one"),
+    ):
+        capsys.readouterr()
+        assert main(["adapt", folder, *said]) == 0
+        assert expected in capsys.readouterr().out
+    assert main(["adapt", folder, "show=true", "remove=true"]) == 2
+    assert "choose one" in capsys.readouterr().err
+    assert main(["adapt", folder, "now"]) == 2
+    assert "no text is needed" in capsys.readouterr().err

@@ -6,10 +6,10 @@ from small import hashing, memory
 
 from memshadow.data.feedback import FeedbackLog
 from memshadow.errors import CheckpointError, ConfigError, NotFoundError
-from memshadow.memory.adapting import Adaptation, UserAdapters
+from memshadow.memory.adapting import UserAdapters
 from memshadow.memory.ranking import VectorRanking
 from memshadow.meta.adapter import Start, write_start
-from memshadow.types import Scope
+from memshadow.types import Adaptation, Scope
 
 ANN, BOB = Scope(user="ann"), Scope(user="bob")
 DIM = 64
