@@ -37,14 +37,18 @@ def shell(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     return run
 
 
+_NOTED = """noted for lisbon
+adapter not in use: there is no start for the embedder hashing-2048: memshadow train learner=adapter
+"""
+
+
 def test_what_was_useful_is_noted(shell: Shell, home: Path) -> None:
     file = home / "memories" / "feedback.jsonl"
     file.unlink(missing_ok=True)
     settings = (home / "memories" / "settings.json").read_bytes()
     assert shell("feedback", "where does Ann live", "lisbon", "kind=answer", "shown=lisbon,gone") == (
         0,
-        "noted for lisbon\nadapter not in use: there is no start for the embedder hashing-2048: "
-        "memshadow train learner=adapter\n",
+        _NOTED,
         "",
     )
     assert shell("feedback", "session=null", "--", "is a=b", "lisbon")[0] == 0
