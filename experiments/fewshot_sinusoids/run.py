@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 from memshadow.config import build, load
 from memshadow.data.corpora.part import TaskPart
-from memshadow.meta.evaluation import TASKS, Learned, by_steps, mean_scores, untrained
+from memshadow.meta.evaluation import TASKS, Learned, by_steps, untrained
 from memshadow.meta.learner import MetaLearner, learned_in
 from memshadow.training.origin import commit
 from memshadow.training.plots import over_steps
@@ -47,11 +48,10 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/experiments/fewshot_sinusoids"))
     said = parser.parse_args()
     for shots in said.shots:
-        found = {}
         for name in said.variants:
-            found |= _measured(name, shots, said.epochs, said.work)
-            _keep(shots, {name: found[name]} | ({"untrained": found["untrained"]} if name == "maml" else {}))
-        _draw(found, shots)
+            found = _measured(name, shots, said.epochs, said.work)
+            _keep(shots, found if name == "maml" else {name: found[name]})
+        _draw(shots)
     return 0
 
 
@@ -86,9 +86,9 @@ def _measured(name: str, shots: int, epochs: int, work: Path) -> dict[str, list[
 
 
 def _keep(shots: int, found: dict[str, list[Learned]]) -> None:
-    """Put the rows in the place of those that were there of the same systems."""
+    """Put the rows in the place of those that were there of the same systems; errors without bound have no row."""
     file = HERE / "results.json"
-    rows = [_row(name, shots, one) for name, line in found.items() for one in line]
+    rows = [_row(name, shots, one) for name, line in found.items() for one in line if math.isfinite(one.mean)]
     for one in rows:
         if one["metric"] in ("after 1", "after 5"):
             print(f"{shots} shots  {one['system']:14} {one['metric']}  {one['mean']:.3f} {one['ci95']}", flush=True)
@@ -113,8 +113,16 @@ def _row(name: str, shots: int, one: Learned) -> dict[str, Any]:
     }
 
 
-def _draw(found: dict[str, list[Learned]], shots: int) -> None:
-    lines = {name: mean_scores(rows) for name, rows in found.items() if name not in ("untrained", "ridge")}
+def _draw(shots: int) -> None:
+    """Draw what is in the table, but for what is worse than before the first step: it would hide all else."""
+    lines: dict[str, list[dict[str, float]]] = {}
+    for one in json.loads((HERE / "results.json").read_text()):
+        if one["protocol"] == f"{shots} shots" and one["system"] not in ("untrained", "ridge"):
+            steps = int(one["metric"].split()[1])
+            point = {"steps": steps, "score": -one["mean"], "half_width": (one["ci95"][1] - one["ci95"][0]) / 2}
+            line = lines.setdefault(one["system"], [])
+            if not line or point["score"] > line[0]["score"]:
+                line.append(point)
     over_steps(lines, title=f"Sinusoids from {shots} points").savefig(HERE / f"steps_{shots}.png", dpi=110)
 
 
