@@ -51,16 +51,16 @@ class Judging:
             return self._adapters.learn(owner, self._log.of(owner) if self._log is not None else [])
 
     def without(self, record: Record) -> Record:
-        """Return a memory's record when nothing that was learned names it any more; call it with the owner's lock held.
+        """Return a memory's record when no judgement names it and no adapter is made of it; with the owner's lock held.
+
+        An adapter is made of all memories of its owner, those too that are not the answer, so any that goes ends it.
 
         Raises:
             MemshadowError: the log cannot be written; it names what it named.
         """
         if self._log is not None:
-            owner = record.scope.owner
-            if self._log.forget(record.id, owner):
-                self._adapters.drop(owner)  # made of it, too
-                self._adapters.learn(owner, self._log.of(owner))
+            self._log.forget(record.id, record.scope.owner)
+        self._adapters.drop(record.scope.owner)
         return record
 
     def _there(self, said: Judgement) -> set[str]:

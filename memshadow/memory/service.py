@@ -174,14 +174,19 @@ class Memory:
         return self._writes.update(lambda: self.get(memory_id, scope=scope), changed, owner=scope.owner)
 
     def forget(self, memory_id: str, *, scope: Scope | None = None) -> None:
-        """Erase a memory: all versions, vectors and words of it, and its trace in neighbours' vectors and in feedback.
+        """Erase a memory: all versions, vectors and words of it, its trace in neighbours' vectors and in feedback.
+
+        The owner's adapter, if any, is made anew without it; a kill before that leaves none until the next answer.
 
         Raises:
             NotFoundError: there is no such memory in this scope.
         """
         scope = scope or self.scope
+        answered = self.adaptation(scope=scope).answered
         # feedback first: after a kill in between, the memory is there to be forgotten again
         self._writes.forget(lambda: self._judges.without(self.get(memory_id, scope=scope)), owner=scope.owner)
+        if answered:
+            self.adapt(scope=scope)
 
     def search(
         self, query: str, *, k: int = 10, scope: Scope | None = None, explain: bool = False, **narrowed: Any

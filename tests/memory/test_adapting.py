@@ -8,7 +8,7 @@ from memshadow.data.feedback import FeedbackLog
 from memshadow.errors import CheckpointError, ConfigError, NotFoundError
 from memshadow.memory.adapting import UserAdapters
 from memshadow.memory.ranking import VectorRanking
-from memshadow.meta.adapter import Start, write_start
+from memshadow.meta.adapter import Start, read_adapter, write_start
 from memshadow.types import Adaptation, Scope
 
 ANN, BOB = Scope(user="ann"), Scope(user="bob")
@@ -133,6 +133,16 @@ def test_forgetting_a_memory_takes_it_out_of_the_adapter(kept, adapters):
     assert found.answered == 5
     kept.forget(WORDS[1], scope=BOB)
     assert kept.adaptation(scope=ANN) == found
+
+
+def test_an_adapter_keeps_nothing_of_a_memory_that_was_never_an_answer(kept, tmp_path):
+    teach(kept)
+    (gone,) = [hit.record.id for hit in kept.search("some other thing, number 15", k=1, scope=ANN)]
+    kept.forget(gone, scope=ANN)
+    (file,) = (tmp_path / "adapters").glob("*.safetensors")
+    made = read_adapter(file).values
+    kept.adapt(scope=ANN)
+    np.testing.assert_array_equal(read_adapter(file).values, made)
 
 
 def test_it_can_be_removed_and_made_again(kept, tmp_path):
