@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,7 +26,7 @@ from numpy import ndarray
 from memshadow.data.feedback import Judgement
 from memshadow.data.index.base import Block
 from memshadow.data.store.base import Filter, Owner
-from memshadow.errors import CheckpointError, ConfigError
+from memshadow.errors import CheckpointError, ConfigError, MemshadowError
 from memshadow.memory.parts import Parts
 from memshadow.memory.ranking import Asked, statistics_of
 from memshadow.meta.adapter import SHIPPED, Adapter, Start, read_adapter, read_start
@@ -40,6 +42,8 @@ _ALL = 2_000
 _NEAREST = 200
 _TESTED = 8
 """Answered questions that the test asks again at most, the last ones."""
+_KNOWN = 1_000
+"""Owners whose adapters are held in memory."""
 _LEAST = 3
 """Answered questions that a test needs."""
 
@@ -108,7 +112,8 @@ class UserAdapters:
             raise ConfigError(f"{most=}; needed: at least 1 answered question.")
         self._start = read_start(SHIPPED if model == PACKAGED else Path(model).expanduser())
         self._folder, self._most = Path(folder).expanduser().absolute(), most
-        self._known: dict[Owner, Adapter | None] = {}
+        self._known: OrderedDict[Owner, Adapter | None] = OrderedDict()
+        self._turns = Lock()  # of who reads a file and who changes it, so that what is known is what is there
         self._parts: Parts
 
     def bind(self, parts: Parts) -> None:
@@ -129,8 +134,8 @@ class UserAdapters:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self._learned(owner, list(judgements))
             write_bytes(self._file(owner, "json"), json.dumps(asdict(found)).encode(), mode=0o600)
-        except OSError as error:
-            found = Adaptation(reason=f"it could not be written: {error.strerror}")
+        except (OSError, MemshadowError) as error:  # the answer is kept by now: to lose the adapter is the lesser loss
+            found = Adaptation(reason=f"it could not be made: {error}")
         _LOG.info("adapter of a user with %d answers: %s", found.answered, found.reason)
         return found
 
@@ -149,10 +154,11 @@ class UserAdapters:
 
     def drop(self, owner: Owner) -> None:
         """Remove the owner's adapter and what is known of it."""
-        for kind in ("safetensors", "json"):
-            with suppress(FileNotFoundError):
-                self._file(owner, kind).unlink()
-        self._known.pop(owner, None)
+        with self._turns:
+            for kind in ("safetensors", "json"):
+                with suppress(FileNotFoundError):
+                    self._file(owner, kind).unlink()
+            self._known.pop(owner, None)
 
     def _fits(self, adapter: Adapter) -> bool:
         of = self._parts.embedder.fingerprint, self._start.fingerprint
@@ -162,15 +168,21 @@ class UserAdapters:
         return self._folder / f"{blake2b(repr(owner).encode(), digest_size=16).hexdigest()}.{kind}"
 
     def _adapter(self, owner: Owner) -> Adapter | None:
-        if owner not in self._known:
-            try:
-                self._known[owner] = read_adapter(self._file(owner, "safetensors"))
-            except FileNotFoundError:
-                self._known[owner] = None
-            except CheckpointError as error:
-                _LOG.warning("%s", error)
-                self._known[owner] = None
-        return self._known[owner]
+        with self._turns:
+            if owner not in self._known:
+                self._known[owner] = self._read(owner)
+                if len(self._known) > _KNOWN:
+                    self._known.popitem(last=False)
+            return self._known[owner]
+
+    def _read(self, owner: Owner) -> Adapter | None:
+        try:
+            return read_adapter(self._file(owner, "safetensors"), dim=len(self._start.matrix))
+        except FileNotFoundError:
+            return None
+        except (CheckpointError, OSError) as error:
+            _LOG.warning("an adapter is left aside: %s", error)
+            return None
 
     def _learned(self, owner: Owner, judgements: Sequence[Judgement]) -> Adaptation:
         if self._start.embedder != self._parts.embedder.fingerprint:
@@ -194,8 +206,9 @@ class UserAdapters:
         told = f"{scores['adapted']:.3f} against {scores['without']:.3f} without (nDCG@10 on questions held out)"
         if scores["adapted"] <= scores["without"]:
             return replace(found, size_bytes=0, reason=f"it does not find more: {told}")
-        adapter.write(self._file(owner, "safetensors"))
-        self._known.pop(owner, None)
+        with self._turns:
+            adapter.write(self._file(owner, "safetensors"))
+            self._known.pop(owner, None)
         return replace(found, used=True, reason=f"it finds more: {told}")
 
 
@@ -249,16 +262,16 @@ class _Answers:
 
 def _examples(parts: Parts, owner: Owner, block: Block, judgements: Sequence[Judgement]) -> list[_Example]:
     """Return each question once, with the memories that hold now; what came last counts."""
-    said: dict[str, dict[str, bool]] = {}
+    said: dict[str, tuple[str, dict[str, bool]]] = {}
     for judgement in judgements:
-        words = " ".join(judgement.query.split())
-        known = said.pop(words.casefold(), {})
+        key = " ".join(judgement.query.split()).casefold()
+        _, known = said.pop(key, ("", {}))
         named = {**dict.fromkeys(judgement.useful, True), **dict.fromkeys(judgement.wrong, False)}
-        said[words.casefold()] = {**known, **named}
-    ids = list({one for named in said.values() for one in named})
-    seqs = {record.id: record.seq for record in parts.store.current(owner, ids)}
+        said[key] = judgement.query, {**known, **named}
+    ids = list({one for _, named in said.values() for one in named})
+    seqs = {record.id: record.seq for record in parts.store.current(owner, ids) if record.current}
     found = []
-    for words, named in said.items():
+    for words, named in said.values():
         places = {one: int(np.searchsorted(block.seqs, seqs[one])) for one in named if one in seqs}
         right = sorted(place for one, place in places.items() if named[one])
         wrong = sorted(place for one, place in places.items() if not named[one])

@@ -50,6 +50,11 @@ class Judging:
         with self._parts.gate.together(), self._parts.locks.of(owner):
             return self._adapters.learn(owner, self._log.of(owner) if self._log is not None else [])
 
+    def unadapt(self, owner: Owner) -> None:
+        """Remove the owner's adapter."""
+        with self._parts.gate.together(), self._parts.locks.of(owner):
+            self._adapters.drop(owner)
+
     def without(self, record: Record) -> Record:
         """Return a memory's record when no judgement names it and no adapter is made of it; with the owner's lock held.
 

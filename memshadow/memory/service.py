@@ -290,7 +290,7 @@ class Memory:
 
     def unadapt(self, *, scope: Scope | None = None) -> None:
         """Remove the user's adapter; questions are looked up as they are, until the next answer."""
-        self._adapters.drop((scope or self.scope).owner)
+        self._judges.unadapt((scope or self.scope).owner)
 
     def recent(self, *, last: int = 20, scope: Scope | None = None) -> list[Record]:
         """Return the last memories of a scope (usually one session) that hold, in the order of saying.

@@ -32,6 +32,7 @@ from memshadow.training.atomic import write_bytes
 KIND = "adapter-start"
 SHIPPED = Path(__file__).with_name("shipped")
 _VERSION = 1
+_MOST_STEPS = 100
 
 
 def inner_steps(
@@ -63,10 +64,13 @@ def inner_steps(
 
 def _told(found: Any, wanted: Any) -> Any:
     """Return the gradient of the loss in the scores: cross entropy, or of -log(1 - p) where a row is wrong."""
-    weight = wanted.sum(axis=-1, keepdims=True)  # 1: what is right is known; -1: what is wrong alone
-    wrong = -(found * wanted).sum(axis=-1, keepdims=True).clip(None, 0.0)
-    odds = (wrong / (1.0 - wrong.clip(None, 0.9))) if bool((weight < 0).any()) else 1.0
-    return (found - wanted) * (weight > 0) + odds * (-wanted - found) * (weight < 0)
+    right = wanted.sum(axis=-1, keepdims=True) > 0  # else what is wrong is all that is known
+    if bool(right.all()):
+        return found - wanted
+    shares = wanted * 0.0 + (wanted < 0)
+    mass = (found * shares).sum(axis=-1, keepdims=True)
+    sinking = found * (shares - mass) / (1.0 - mass).clip(0.1, None)
+    return (found - wanted) * right + sinking * ~right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +156,8 @@ class Adapter:
         write_bytes(file, save({"keys": self.keys, "values": self.values}, metadata=said), mode=0o600)
 
 
-def read_adapter(file: Path) -> Adapter:
-    """Return the adapter in a file; raises CheckpointError where it is damaged or of a newer memshadow."""
+def read_adapter(file: Path, *, dim: int) -> Adapter:
+    """Return the adapter of ``dim`` columns in a file; CheckpointError where it is damaged or of a newer memshadow."""
     try:
         content = file.read_bytes()
         length = int.from_bytes(content[:8], "little")
@@ -161,9 +165,17 @@ def read_adapter(file: Path) -> Adapter:
         tensors = load(content)
         if said["version"] != str(_VERSION):
             raise CheckpointError(f"{file} is of version {said['version']}; this memshadow reads {_VERSION}.")
-        return Adapter(keys=tensors["keys"], values=tensors["values"], embedder=said["embedder"], start=said["start"])
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        keys, values = tensors["keys"], tensors["values"]
+        same = keys.shape == values.shape == (len(keys), dim)
+        _needed(same and bool(np.isfinite(keys).all() and np.isfinite(values).all()), f"two tables of {dim} numbers")
+        return Adapter(keys=keys, values=values, embedder=said["embedder"], start=said["start"])
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{file} is no adapter: {error!r:.200}. Remove it, and adapt again.") from error
+
+
+def _needed(there: bool, what: str) -> None:
+    if not there:
+        raise ValueError(f"needed: {what}")
 
 
 def _header(content: bytes) -> dict[str, str]:
@@ -187,14 +199,21 @@ def read_start(folder: Path) -> Start:
     stored = read_model(folder)
     if stored.kind != KIND:
         raise CheckpointError(f"{folder} holds a model of kind {stored.kind!r}; an adapter's start was needed.")
-    tensors = stored.tensors()
-    temperature, rate = tensors["scalars"].tolist()
+    try:
+        tensors = stored.tensors()
+        matrix, (temperature, rate) = tensors["matrix"].astype(np.float32), tensors["scalars"].tolist()
+        steps, embedder = int(stored.settings["steps"]), str(stored.settings["embedder"])
+        _needed(matrix.shape == (len(matrix),) * 2 and bool(np.isfinite(matrix).all()), "a square matrix of numbers")
+        sound = 0 < temperature < np.inf and 0 < rate < np.inf and 0 <= steps <= _MOST_STEPS
+        _needed(sound, f"temperature and rate above 0, and up to {_MOST_STEPS} steps")
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{folder} holds a start that cannot be: {error!r:.200}.") from error
     return Start(
-        matrix=tensors["matrix"].astype(np.float32),
+        matrix=matrix,
         temperature=temperature,
         rate=rate,
-        steps=int(stored.settings["steps"]),
-        embedder=str(stored.settings["embedder"]),
+        steps=steps,
+        embedder=embedder,
         fingerprint=stored.fingerprint,
     )
 

@@ -140,9 +140,9 @@ def test_an_adapter_keeps_nothing_of_a_memory_that_was_never_an_answer(kept, tmp
     (gone,) = [hit.record.id for hit in kept.search("some other thing, number 15", k=1, scope=ANN)]
     kept.forget(gone, scope=ANN)
     (file,) = (tmp_path / "adapters").glob("*.safetensors")
-    made = read_adapter(file).values
+    made = read_adapter(file, dim=DIM).values
     kept.adapt(scope=ANN)
-    np.testing.assert_array_equal(read_adapter(file).values, made)
+    np.testing.assert_array_equal(read_adapter(file, dim=DIM).values, made)
 
 
 def test_it_can_be_removed_and_made_again(kept, tmp_path):
@@ -202,6 +202,14 @@ def test_a_full_disk_costs_the_adapter_and_not_the_answer(kept, tmp_path, monkey
     monkeypatch.setattr("memshadow.memory.adapting.write_bytes", full)
     assert "No space left" in teach(kept, questions=1).reason or not kept.adaptation(scope=ANN).used
     assert len(FeedbackLog(file=tmp_path / "feedback.jsonl").of(ANN.owner)) == 1
+
+
+def test_an_answer_that_was_superseded_teaches_nothing_and_breaks_nothing(kept):
+    teach(kept)
+    kept.add("now it is another boat", id="newer", supersedes=WORDS[0], scope=ANN)
+    assert kept.adapt(scope=ANN).answered == 5
+    kept.forget("newer", scope=ANN)
+    assert kept.feedback(asking(9), WORDS[9], scope=ANN).answered == 6
 
 
 def test_settings_that_cannot_be_are_told(start, tmp_path):

@@ -81,12 +81,23 @@ def test_what_was_wrong_sinks(user):
     assert place_of(moved, rows, first) > 0
 
 
+def test_what_sinks_is_what_was_wrong_by_its_gradient(user):
+    queries, rows = (torch.from_numpy(part).double() for part in user)
+    wrong = torch.zeros(1, MANY, dtype=torch.float64)
+    wrong[0, [3, 7]] = 1
+    given = {"temperature": 4.0, "rate": 1.0, "steps": 1, "xp": torch}
+    value = inner_steps(queries[:1], queries[:1], rows, -wrong / 2, **given)[0]
+    x = queries[:1].clone().requires_grad_()
+    loss = -torch.log(1 - ((4.0 * x @ rows.T).softmax(-1) * wrong).sum())
+    torch.testing.assert_close(value, -torch.autograd.grad(loss, x)[0][0] / 4.0)
+
+
 def test_it_comes_back_from_its_file_and_is_small(user, tmp_path):
     queries, rows = user
     adapter = start().adapted(queries[:5], rows, wanted(*range(5)))
     file = tmp_path / "one.safetensors"
     adapter.write(file)
-    np.testing.assert_array_equal(read_adapter(file).rows(start(), queries), adapter.rows(start(), queries))
+    np.testing.assert_array_equal(read_adapter(file, dim=DIM).rows(start(), queries), adapter.rows(start(), queries))
     assert file.stat().st_mode & 0o777 == 0o600
     assert adapter.size_bytes == 5 * 2 * DIM * 2 <= file.stat().st_size <= adapter.size_bytes + 400
 
@@ -103,7 +114,23 @@ def test_an_adapter_of_another_embedder_or_start_is_refused(user):
 def test_a_damaged_file_is_told(content, tmp_path):
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(CheckpointError, match="is no adapter"):
-        read_adapter(tmp_path / "bad")
+        read_adapter(tmp_path / "bad", dim=DIM)
+
+
+@pytest.mark.parametrize("change", [lambda a: a[:, :7], lambda a: a * np.float16("nan"), lambda a: a[0]])
+def test_a_file_that_does_not_fit_is_told(user, change, tmp_path):
+    queries, rows = user
+    adapter = start().adapted(queries[:2], rows, wanted(0, 1))
+    replace(adapter, keys=change(adapter.keys), values=change(adapter.values)).write(tmp_path / "odd")
+    with pytest.raises(CheckpointError, match="is no adapter"):
+        read_adapter(tmp_path / "odd", dim=DIM)
+
+
+@pytest.mark.parametrize("wrong", [{"rate": float("nan")}, {"temperature": -1.0}, {"steps": 10**9}])
+def test_a_start_that_means_nothing_is_told(wrong, tmp_path):
+    write_start(tmp_path, replace(start(), **wrong))
+    with pytest.raises(CheckpointError, match="cannot be"):
+        read_start(tmp_path)
 
 
 def test_an_answer_without_a_memory_is_refused(user):

@@ -67,7 +67,8 @@ def digest(folder):
 def test_a_cut_anywhere_leaves_no_trace(name, tmp_path):
     words = [f"algorithm@learner.algorithm={name}"]
     go(tmp_path / "whole", *words)
-    for step in (int(np.random.default_rng().integers(1, 12)), 6):
+    anywhere = int(np.random.default_rng().choice([1, 2, 3, 4, 5, 7, 8, 9, 10, 11]))
+    for step in (anywhere, 6):  # 6: between two epochs
         folder = tmp_path / str(step)
         with pytest.raises(Cut):
             go(folder, *words, cut=step)
