@@ -41,7 +41,7 @@ def measured(
     config: DictConfig, model: Path, held_out: TaskPart, history: Sequence[Any], *, step: int, tracker: Tracker
 ) -> tuple[dict[str, float], Table]:
     """Measure new tasks by inner steps, beside the weights that training began with; log and return what came of it."""
-    from memshadow.meta.evaluation import best, by_steps, mean_scores, steps_shown, untrained
+    from memshadow.meta.evaluation import by_steps, mean_scores, steps_shown, untrained
     from memshadow.meta.learner import learned_in
     from memshadow.training.plots import learning_curves, over_steps
 
@@ -54,19 +54,15 @@ def measured(
         name: by_steps(network, algorithm, weights, episodes, steps=shown, seed=config.seed)
         for name, weights in (("untrained", start), (algorithm.name, learned_in(model)))
     }
-    at_training = max(1, algorithm.steps) if algorithm.steps in shown else shown[-1]
-    own = {one.steps: one for one in found[algorithm.name]}
-    figures = {
-        "test/score": own[algorithm.steps if algorithm.steps in own else at_training].mean,
-        "test/best": best(found[algorithm.name]).mean,
-        "test/untrained": best(found["untrained"]).mean,
-    }
+    trained_for = shown.index(algorithm.steps)
+    score, begun = (found[name][trained_for].mean for name in (algorithm.name, "untrained"))
+    figures = {"test/score": score, "test/untrained": begun}
     tracker.log_metrics(figures, step=step)
     tracker.log_table("history", history)
     tracker.log_table("tasks", [{"system": name, **row} for name, rows in found.items() for row in mean_scores(rows)])
     tracker.log_figure("learning_curves", learning_curves(history))
     tracker.log_figure("inner_steps", over_steps({name: mean_scores(rows) for name, rows in found.items()}))
-    return figures, _table(found, regression=own[shown[0]].mean < 0, corpus=held_out.corpus.name)
+    return figures, _table(found, regression=score < 0, corpus=held_out.corpus.name)
 
 
 def _table(found: dict[str, list[Learned]], *, regression: bool, corpus: str) -> Table:

@@ -40,7 +40,7 @@ def measured(
     from memshadow.models.metrics import estimate
     from memshadow.training.plots import learning_curves
 
-    encoder = CachedEmbedder(encoder=build(config.embedder), folder=config.cache_dir)
+    encoder = CachedEmbedder(encoder=build(config.learner).encoder, folder=config.cache_dir)
     users = users_of(held_out, "held-out", encoder)
     found = by_answers(users, read_start(model), seed=config.seed)
     of = owners(users)

@@ -149,7 +149,9 @@ class UserAdapters:
             return Adaptation(reason="what was written down of it is damaged; adapt again: memshadow adapt")
         adapter = self._adapter(owner)
         if found.used and (adapter is None or not self._fits(adapter)):
-            return replace(found, used=False, reason="it was made for another embedder; adapt again: memshadow adapt")
+            return replace(
+                found, used=False, reason="it is of another embedder or start, or damaged; adapt again: memshadow adapt"
+            )
         return found
 
     def drop(self, owner: Owner) -> None:

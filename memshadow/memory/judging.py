@@ -11,6 +11,9 @@ from memshadow.memory.adapting import Adapting
 from memshadow.memory.parts import Parts
 from memshadow.types import Adaptation, Record
 
+_LAST = 1_000
+"""Judgements of an owner that an adapter is made of at most: what is older is read by training alone."""
+
 
 class Judging:
     """Keeps judgements under their owner's lock, so that none comes to name a memory that is being forgotten.
@@ -43,12 +46,12 @@ class Judging:
                 if memory_id not in there:
                     raise NotFoundError(f"there is no memory {memory_id!r:.80} in this scope.")
             self._log.append(replace(said, shown=tuple(one for one in said.shown if one in there)))
-            return self._adapters.learn(said.scope.owner, self._log.of(said.scope.owner))
+            return self._adapters.learn(said.scope.owner, self._log.of(said.scope.owner, last=_LAST))
 
     def adapt(self, owner: Owner) -> Adaptation:
         """Make the owner's adapter anew of what is kept, and return what came of it."""
         with self._parts.gate.together(), self._parts.locks.of(owner):
-            return self._adapters.learn(owner, self._log.of(owner) if self._log is not None else [])
+            return self._adapters.learn(owner, self._log.of(owner, last=_LAST) if self._log is not None else [])
 
     def unadapt(self, owner: Owner) -> None:
         """Remove the owner's adapter."""

@@ -7,7 +7,7 @@ outer loop lowers (``outer``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from memshadow.errors import ConfigError, DataError
 from memshadow.meta.losses import task_loss
-from memshadow.meta.maml import Rates, adapt
+from memshadow.meta.maml import Forward, Rates, adapt
 from memshadow.meta.networks import Network, Params, affine, stacked
 from memshadow.meta.tasks import TaskBatch
 
@@ -115,17 +115,31 @@ class Maml(_Variant):
     ) -> Fitted:
         """Learn each task by gradient steps from the shared weights."""
         begin = stacked(self._weights(learned), len(support))
-        adapted = adapt(
-            network,
+        adapted = self._adapted(network, begin, support, targets, rates=self._rates(learned), steps=steps)
+        return lambda inputs: network(adapted, inputs)
+
+    def _adapted(
+        self,
+        forward: Forward,
+        begin: Params,
+        support: Tensor,
+        targets: Tensor,
+        *,
+        rates: Rates,
+        steps: int | None,
+        only: Collection[str] | None = None,
+    ) -> Params:
+        return adapt(
+            forward,
             begin,
             support,
             targets,
             loss=task_loss(targets),
-            rates=self._rates(learned),
+            rates=rates,
             steps=self.steps if steps is None else steps,
             second_order=self.second_order,
+            only=only,
         )
-        return lambda inputs: network(adapted, inputs)
 
     def _weights(self, learned: Params) -> Params:
         return learned
@@ -152,39 +166,18 @@ class Anil(Maml):
         self, network: Network, learned: Params, support: Tensor, targets: Tensor, *, steps: int | None = None
     ) -> Fitted:
         """Learn each task's last layer; what it reads is worked out once."""
+        weight, bias = network.head
         begin = stacked(learned, len(support))
-        adapted = adapt(
-            _LastLayer(network),
+        adapted = self._adapted(
+            lambda params, rows: affine(rows, params[weight], params[bias]),
             begin,
             network.embed(begin, support),
             targets,
-            loss=task_loss(targets),
             rates=self.inner_lr,
-            steps=self.steps if steps is None else steps,
-            second_order=self.second_order,
+            steps=steps,
             only=network.head,
         )
         return lambda inputs: network(adapted, inputs)
-
-
-class _LastLayer:
-    """A network's last layer as a network of its own: it reads what the others embed to."""
-
-    def __init__(self, network: Network) -> None:
-        self.head, self.inputs, self.outputs = network.head, network.inputs, network.outputs
-
-    def init(self, generator: torch.Generator) -> Params:
-        """Return nothing: its weights are those of the whole."""
-        raise NotImplementedError
-
-    def embed(self, params: Params, inputs: Tensor) -> Tensor:  # noqa: ARG002 - the protocol's
-        """Return the inputs."""
-        return inputs
-
-    def __call__(self, params: Params, inputs: Tensor) -> Tensor:
-        """Return the outputs of each task's own weights."""
-        weight, bias = (params[name] for name in self.head)
-        return affine(inputs, weight, bias)
 
 
 class MetaSgd(Maml):
@@ -283,16 +276,7 @@ class ProtoMaml(Maml):
         scale = learned["log_scale"].exp()
         weight, bias = network.head
         begin = body | {weight: 2 * center.mT / scale, bias: -center.square().sum(-1) / scale}
-        adapted = adapt(
-            network,
-            begin,
-            support,
-            targets,
-            loss=task_loss(targets),
-            rates=self.inner_lr,
-            steps=self.steps if steps is None else steps,
-            second_order=self.second_order,
-        )
+        adapted = self._adapted(network, begin, support, targets, rates=self.inner_lr, steps=steps)
         return lambda inputs: affine(network.embed(adapted, inputs), adapted[weight], adapted[bias])
 
 

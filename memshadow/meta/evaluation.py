@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
@@ -76,8 +75,3 @@ def steps_shown(algorithm: Algorithm) -> list[int]:
         return [0, 1]
     most = max(10, 2 * algorithm.steps)
     return sorted({0, 1, 2, 3, 5, algorithm.steps, 10, most})
-
-
-def best(found: Sequence[Learned]) -> Learned:
-    """Return the row with the highest mean score."""
-    return found[int(np.argmax([one.mean for one in found]))]

@@ -124,7 +124,6 @@ class MetaData(pl.LightningDataModule):
         self._training, self._tasks, self._steps, self._seed = training, tasks, steps, seed
         self._loader = BatchLoader(self._made, self._plan, seed=seed)
         sizes = [min(tasks, validation_tasks - first) for first in range(0, validation_tasks, tasks)]
-        # seeds are pairs in training, so that these, of one number, are other tasks
         self._validation = [
             TaskBatch.of(validation.batch(number, tasks=size, seed=seed)) for number, size in enumerate(sizes)
         ]

@@ -7,20 +7,22 @@ weights, the gradient of the sum of losses is each task's own gradient. Knows no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor
 
 from memshadow.meta.losses import TaskLoss
-from memshadow.meta.networks import Network, Params
+from memshadow.meta.networks import Params
 
+Forward = Callable[[Params, Tensor], Tensor]
+"""Weights, one set a task, and inputs ``[t n d]`` -> outputs ``[t n o]``: a network, or a part of one."""
 Rates = float | Mapping[str, Tensor]
 """The inner learning rate: one for all, or one for each weight by name (Meta-SGD)."""
 
 
 def adapt(
-    network: Network,
+    forward: Forward,
     params: Params,
     support: Tensor,
     targets: Tensor,
@@ -36,7 +38,7 @@ def adapt(
     Differentiable in ``params`` and in ``rates``; nothing that is given is changed.
 
     Args:
-        network: applies the weights.
+        forward: applies the weights.
         params: a set of weights a task (:func:`~memshadow.meta.networks.stacked`).
         support: ``[t s d]``.
         targets: ``[t s o]`` numbers or ``[t s]`` classes.
@@ -49,12 +51,12 @@ def adapt(
     """
     moving = {name: params[name] for name in (params if only is None else only)}
     for _ in range(steps):
-        moving = _stepped(network, params | moving, moving, support, targets, loss, rates, second_order)
+        moving = _stepped(forward, params | moving, moving, support, targets, loss, rates, second_order)
     return params | moving
 
 
 def _stepped(
-    network: Network,
+    forward: Forward,
     params: Params,
     moving: Params,
     support: Tensor,
@@ -67,7 +69,7 @@ def _stepped(
     own, shared = (rates, -1.0) if isinstance(rates, Mapping) else (None, -rates)
     with torch.enable_grad():
         moving = {name: _tracked(value) for name, value in moving.items()}
-        losses = loss(network(params | moving, support), targets)
+        losses = loss(forward(params | moving, support), targets)
         # one rate for all goes in at the loss: what comes back is the step itself, a fifth cheaper than a product each
         down = torch.full_like(losses, shared)
         found = torch.autograd.grad(losses, list(moving.values()), down, create_graph=second_order)

@@ -50,6 +50,27 @@ def test_what_was_appended_is_read_in_order_and_whole(log: FeedbackLog) -> None:
     }  # fmt: skip
 
 
+def test_the_last_of_one_owner_are_found_whatever_others_wrote(log: FeedbackLog) -> None:
+    others = [Scope(tenant="other", user="ann"), Scope(user="anna"), BOB]
+    for number in range(4):
+        log.append(judgement(f"m{number}"))
+        for scope in others:
+            log.append(judgement(scope=scope, query='"tenant": "local", "user": "ann" \\', shown=('"user": "ann"',)))
+    assert [one.useful for one in log.of(ANN.owner, last=3)] == [("m1",), ("m2",), ("m3",)]
+    assert len(log.of(ANN.owner, last=99)) == 4
+    assert log.of(("local", "nobody"), last=3) == []
+
+
+def test_what_was_wrong_is_kept_and_forgotten_as_what_was_useful(log: FeedbackLog) -> None:
+    wrong = Judgement(scope=ANN, query="where?", wrong=("m1", "m2"), kind="explicit", at=NOW)
+    log.append(wrong)
+    assert list(log.read()) == [wrong]
+    log.forget("m1", ANN.owner)
+    assert [one.wrong for one in log.read()] == [("m2",)]
+    log.forget("m2", ANN.owner)
+    assert list(log.read()) == []
+
+
 def test_before_the_first_there_is_nothing_and_nothing_is_made(log: FeedbackLog) -> None:
     assert list(log.read()) == []
     assert log.forget("m1", ANN.owner) == log.forget_owner(ANN.owner) == 0
